@@ -1,0 +1,3 @@
+module github.com/libism/libism/bindings/go
+
+go 1.19

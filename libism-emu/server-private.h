@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Copyright (c) 2026 the libism authors
+ *
+ * server-private.h - what the server's files share.
+ */
+#ifndef SERVER_PRIVATE_H
+#define SERVER_PRIVATE_H
+
+#include "port.h"
+#include "server.h"
+
+#include <sys/socket.h>
+
+struct crowd;
+
+struct client {
+	struct port port;
+	struct server *server;
+	int fd, wake_fd;
+	struct ucred cred;
+	bool greeted, gone, want_ro;
+	bool foreign;			/* another user's: see closer.h */
+	struct crowd *crowd;		/* until its hello */
+	TAILQ_ENTRY(client) stranger;
+	int64_t due;			/* the next of the three below; INT64_MAX: none */
+	int64_t hello_due;		/* a stranger is closed then */
+	int64_t reply_due;		/* an answer that was kept back; INT64_MAX */
+	int64_t rings_due;		/* doorbells that were held back; INT64_MAX */
+	uint32_t reply_sequence;
+	uint8_t reply_status;
+	TAILQ_ENTRY(client) all;
+	TAILQ_ENTRY(client) timed;
+};
+
+/* server.c */
+extern const struct front_ops client_ops;
+void client_wake(struct port *port);
+void client_set_due(struct client *c);
+/* End a client; its memory stays until the end of the turn, as events may still name it. */
+void client_close(struct client *c);
+void client_refuse(struct client *c, const char *why);
+/* The same for what is no offence. */
+void client_dismiss(struct client *c, const char *why);
+/*
+ * Send what is in the out buffer behind the header.  A client has one request
+ * under way, so an answer always finds room, unless it does not read them.
+ * False: the descriptors cannot be sent now, and nothing was; true in all other
+ * cases, be the client closed or not.
+ */
+bool client_reply(struct client *c, uint16_t type, uint32_t sequence, size_t len, const int *fds, size_t nr_fds);
+/* An answer that is a status and nothing else. */
+void client_reply_status(struct client *c, uint16_t type, uint32_t sequence, uint8_t status);
+
+/* A device has come back: is it the last one? */
+void server_returned(struct server *s);
+
+/* server-strangers.c: false without memory. */
+bool stranger_add(struct client *c);
+void stranger_del(struct client *c);
+/* One more has come: the first of those of whom there are most makes room if there are too many. */
+void strangers_limit(struct server *s);
+
+/* server-hello.c */
+void handle_hello(struct client *c, const struct ismi_wire_header *h, const uint8_t *body, size_t nr_fds);
+void handle_resume(struct client *c, const struct ismi_wire_header *h, const uint8_t *body, size_t nr_fds);
+void client_port_close(struct client *c);
+
+#endif /* SERVER_PRIVATE_H */
