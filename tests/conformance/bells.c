@@ -24,6 +24,7 @@ static struct pair pair_open(void)
 
 	p.ra = alloc(p.a, 4096);
 	p.rb = attach(p.b, p.ra);
+	ck_assert_uint_eq(next_event(p.a).type, ISM_EVENT_ATTACH);	/* so that no test finds it late */
 	return p;
 }
 

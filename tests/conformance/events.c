@@ -49,7 +49,7 @@ START_TEST(updates_name_the_ringer)
 	struct ism_device *a = device(), *b = device();
 	struct ism_region *ra = alloc(a, 4096), *rb = attach(b, ra);
 
-	drain(a, 0);
+	ck_assert_uint_eq(next_event(a).type, ISM_EVENT_ATTACH);
 	for (int i = 0; i < 5; i++) {
 		ok(ism_region_notify(rb));
 		struct ism_event ev = next_event(a);
@@ -75,8 +75,12 @@ START_TEST(several_events_in_one_wait)
 		ra[i] = alloc(a, 4096);
 		attach(b, ra[i]);
 	}
-	ck_assert_int_eq(ok(ism_wait(a, ev, 3, sizeof ev[0], SECONDS(10))), 3);
-	ck_assert_int_eq(ok(ism_wait(a, ev, 16, sizeof ev[0], SECONDS(10))), 1);
+	/* An interrupt of a machine may come later than the answer of the attach that made the event. */
+	int nr = (int)ok(ism_wait(a, ev, 3, sizeof ev[0], SECONDS(10)));
+	ck_assert(in_machine() ? nr >= 1 && nr <= 3 : nr == 3);
+	while (nr < 4)
+		nr += (int)ok(ism_wait(a, ev, 16, sizeof ev[0], SECONDS(10)));
+	ck_assert_int_eq(nr, 4);
 	ck_assert_int_eq(ok(ism_wait(a, ev, 16, sizeof ev[0], 0)), 0);
 	double begin = harness_now();
 	ck_assert_int_eq(ok(ism_wait(a, ev, 16, sizeof ev[0], SECONDS(0.05))), 0);
