@@ -8,6 +8,7 @@
 #include "host.h"
 #include "machines.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 
 #include <bsd/libutil.h>

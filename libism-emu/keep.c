@@ -6,6 +6,7 @@
  */
 #include "keep.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 #include "base/wire.h"
 #include "host.h"

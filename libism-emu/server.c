@@ -10,6 +10,7 @@
  */
 #include "server-private.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 #include "closer.h"
 #include "link.h"

@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "base/atomics.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/spec.h"
 #include "base/spin.h"

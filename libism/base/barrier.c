@@ -7,6 +7,7 @@
 #include "base/barrier.h"
 
 #include "base/atomics.h"
+#include "base/clock.h"
 #include "base/sys.h"
 
 enum {

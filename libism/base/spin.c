@@ -6,7 +6,8 @@
  */
 #include "base/spin.h"
 
-#include "base/sys.h"
+#include "base/clock.h"
+#include "base/cpus.h"
 
 enum {
 	EAGER_ROUNDS = 128,		/* without a pause (140 cycles on some CPUs), and without the clock */

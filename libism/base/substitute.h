@@ -5,7 +5,7 @@
  * substitute.h - for systems without memfd and eventfd.
  *
  * Chosen with configure --without-memfd, --without-eventfd and
- * --without-peercred; only sys.c and store.c look.  What is lost: without memfd,
+ * --without-peercred; only sys*.c and store.c look.  What is lost: without memfd,
  * sizes are not sealed, so a peer could shrink a region under the others (they
  * die of SIGBUS), which is why a host then serves its own user only; and there
  * are no huge pages.  Without peercred, process ids are not known.

@@ -47,7 +47,8 @@ void ismi_sys_close(int fd);
 void ismi_sys_close_slowly(int fd);
 ssize_t ismi_sys_read(int fd, void *buf, size_t len);
 ssize_t ismi_sys_write(int fd, const void *buf, size_t len);
-/* What is in a pipe, at most @len bytes, into a socket: moved, whatever becomes of us meanwhile.  Does not block: -EAGAIN. */
+/* What is in a pipe, at most @len bytes, into a socket: moved, whatever becomes of us meanwhile.  Does not
+ * block: -EAGAIN. */
 ssize_t ismi_sys_splice(int from, int to, size_t len);
 int ismi_sys_dup(int fd);
 int ismi_sys_ioctl(int fd, unsigned long request, void *arg);
@@ -86,6 +87,12 @@ int ismi_sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 int ismi_sys_munmap(void *addr, size_t len);
 int ismi_sys_madvise(void *addr, size_t len, int advice);
 int ismi_sys_mbind(void *addr, size_t len, int node);
+/*
+ * A barrier on every CPU that runs a process that registered (barrier.h): 0, or
+ * -ENOSYS or another error where there is none.
+ */
+int ismi_sys_membarrier_register(void);
+int ismi_sys_membarrier(void);
 
 /* Sockets. */
 int ismi_sys_socket(int type);
@@ -112,7 +119,8 @@ void ismi_sys_shutdown(int fd);
 int ismi_sys_peercred(int fd, struct ucred *ret);
 /* Bytes sent that the other end has not read yet. */
 int ismi_sys_unread(int fd);
-/* About how many bytes may wait in a socket of ours for an end that does not read them: the kernel's memory is ours. */
+/* About how many bytes may wait in a socket of ours for an end that does not read them: the kernel's memory
+ * is ours. */
 void ismi_sys_limit_unread(int fd, int bytes);
 /* Neither blocks: -EAGAIN. */
 ssize_t ismi_sys_sendmsg(int fd, const struct msghdr *msg, int flags);
@@ -140,26 +148,5 @@ int ismi_sys_epoll_del(int epfd, int fd);
 int ismi_sys_epoll_wait(int epfd, struct epoll_event *ev, int nr, int64_t timeout_ns);
 /* @events: POLLIN, POLLOUT.  The number of ready descriptors; -EINTR is passed on. */
 int ismi_sys_poll(int fd, short events, int64_t timeout_ns);
-
-/* Time, in nanoseconds. */
-int64_t ismi_now_ns(void);
-int64_t ismi_thread_cpu_ns(void);
-/* A deadline for a timeout: negative stays "never" (INT64_MAX), sums saturate. */
-int64_t ismi_deadline(int64_t timeout_ns);
-/* What is left of it, at least 0; negative for "never". */
-int64_t ismi_time_left(int64_t deadline);
-void ismi_sleep_ns(int64_t ns);
-
-/*
- * A barrier on every CPU that runs a process that registered (barrier.h): 0, or
- * -ENOSYS or another error where there is none.
- */
-int ismi_sys_membarrier_register(void);
-int ismi_sys_membarrier(void);
-
-/* How many CPUs the machine has on line, a cgroup's time limit included; at least 1. */
-int ismi_cpus(void);
-/* May this thread run on one CPU only?  Its peer may well run on another. */
-bool ismi_thread_pinned(void);
 
 #endif /* ISMI_SYS_H */

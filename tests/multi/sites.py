@@ -12,6 +12,8 @@ import subprocess
 import sys
 
 source, sites_file = sys.argv[1:]
+# Where the calls themselves are: sys.c, sys-files.c, ...
+SYS = re.compile(r'libism/base/sys(-\w+)?\.c$')
 CALL = re.compile(r'\bismi_(sys_\w+)\(')
 # Where it begins: at the first column, and not a declaration.
 FUNCTION = re.compile(r'^[a-z].*?\b(\w+)\([^;]*$')
@@ -24,7 +26,7 @@ def in_source():
         for folder, _, names in os.walk(os.path.join(source, top)):
             for name in names:
                 path = os.path.relpath(os.path.join(folder, name), source)
-                if not name.endswith('.c') or path == 'libism/base/sys.c':
+                if not name.endswith('.c') or SYS.match(path):
                     continue
                 function = None
                 with open(os.path.join(source, path), encoding='utf-8') as f:
@@ -70,7 +72,7 @@ def reached():
             for address in frames:
                 chain = known[int(address, 16)]
                 inner, outer = chain[0], chain[-1]
-                if inner[1].endswith('libism/base/sys.c'):
+                if SYS.search(inner[1]):
                     call = outer[0]
                     continue
                 # The last of them: what lies above may well be called libism, too.

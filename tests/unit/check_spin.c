@@ -5,8 +5,8 @@
  * check_spin.c - when a wait spins and when it does not: what of that does not
  * depend on how busy the machine is.
  */
+#include "base/clock.h"
 #include "base/spin.h"
-#include "base/sys.h"
 #include "unit.h"
 
 enum { CAP_NS = 50000 };

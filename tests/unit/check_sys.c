@@ -6,6 +6,7 @@
  * are remembered, close-on-exec, above the standard ones, and gone in a forked
  * child; a failing call does nothing; time does not overflow.
  */
+#include "base/clock.h"
 #include "base/sys.h"
 #include "unit.h"
 
