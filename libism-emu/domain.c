@@ -262,6 +262,17 @@ bool domain_absent(const struct domain *d, const struct model_device *dev)
 	return dev->front == &d->absent;
 }
 
+struct model_device *domain_next_absent(struct domain *d)
+{
+	struct model_device *dev;
+
+	TAILQ_FOREACH (dev, &d->model.devices, all) {
+		if (domain_absent(d, dev))
+			return dev;
+	}
+	return NULL;
+}
+
 void domain_returned(struct domain *d, struct front *front, struct model_device *dev)
 {
 	struct model_ref *ref;

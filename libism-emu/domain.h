@@ -78,6 +78,8 @@ void domain_del(struct domain *d, struct front *front);
 void domain_device_del(struct domain *d, struct model_device *dev);
 /* Is it one of a former host's, whose client has not come back? */
 bool domain_absent(const struct domain *d, const struct model_device *dev);
+/* Any of them; NULL: none is left. */
+struct model_device *domain_next_absent(struct domain *d);
 /* Its client has, and @front is its front from now on. */
 void domain_returned(struct domain *d, struct front *front, struct model_device *dev);
 /* No, it has not. */

@@ -49,43 +49,6 @@ static const char *hello_parse(const uint8_t *body, size_t len, struct hello *h)
 	return NULL;
 }
 
-/* The memory and the socket between a device and us; fds[] are for the device. */
-static int port_open(struct client *c, int fds[ISMI_HELLO_FDS])
-{
-	void *state, *line;
-	int pair[2], r;
-
-	/* Not its uid: its files are not ours to reopen, so it brings a second descriptor. */
-	c->want_ro = c->cred.uid != geteuid();
-	r = store_create_shown(sizeof(struct ismi_state), &state, &fds[ISMI_HELLO_STATE]);
-	if (r < 0)
-		return r;
-	r = store_create_shared(sizeof(struct ismi_line), &line, &fds[ISMI_HELLO_LINE]);
-	if (r < 0)
-		goto err_state;
-	r = ismi_sys_wake_pair(pair);
-	if (r < 0)
-		goto err_line;
-	c->wake_fd = pair[0];
-	fds[ISMI_HELLO_WAKE] = pair[1];
-	port_init(&c->port, &client_ops, state, line, client_wake);
-	return 0;
-
-err_line:
-	ismi_sys_close(fds[ISMI_HELLO_LINE]);
-	ismi_sys_munmap(line, sizeof(struct ismi_line));
-err_state:
-	ismi_sys_close(fds[ISMI_HELLO_STATE]);
-	ismi_sys_munmap(state, sizeof(struct ismi_state));
-	return r;
-}
-
-void client_port_close(struct client *c)
-{
-	ismi_sys_munmap(c->port.state, sizeof *c->port.state);
-	ismi_sys_munmap(c->port.line, sizeof *c->port.line);
-}
-
 /*
  * Who the device is, and what it shares with us: the answer to HELLO and to
  * RESUME.  False: the descriptors cannot be sent now.  They are closed.
@@ -147,7 +110,7 @@ void handle_hello(struct client *c, const struct ismi_wire_header *h, const uint
 		hello_refuse(c, h, ISMI_ERR, wrong);
 		return;
 	}
-	if (port_open(c, fds) < 0) {
+	if (client_port_open(c, fds) < 0) {
 		hello_refuse(c, h, ISMI_ENOMEM, ismi_fail_text());
 		return;
 	}
@@ -187,6 +150,12 @@ static struct model_device *resume_find(const struct client *c, const uint8_t *b
 	return dev;
 }
 
+void server_returned(struct server *s)
+{
+	if (s->grace_due != INT64_MAX && domain_next_absent(&s->domain) == NULL)
+		s->grace_due = INT64_MAX;
+}
+
 void handle_resume(struct client *c, const struct ismi_wire_header *h, const uint8_t *body, size_t nr_fds)
 {
 	struct server *s = c->server;
@@ -204,7 +173,7 @@ void handle_resume(struct client *c, const struct ismi_wire_header *h, const uin
 		client_dismiss(c, "resume of a device that is not waited for, or without its secret");
 		return;
 	}
-	if (port_open(c, fds) < 0) {
+	if (client_port_open(c, fds) < 0) {
 		hello_refuse(c, h, ISMI_ENOMEM, ismi_fail_text());
 		return;
 	}

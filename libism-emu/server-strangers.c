@@ -63,15 +63,15 @@ void stranger_del(struct client *c)
 	free(crowd);
 }
 
-void strangers_limit(struct server *s)
+struct client *stranger_too_many(const struct server *s)
 {
-	struct crowd *crowd, *most = NULL;
+	const struct crowd *crowd, *most = NULL;
 
 	if (s->nr_strangers <= s->strangers_max)
-		return;
+		return NULL;
 	LIST_FOREACH (crowd, &s->crowds, all) {
 		if (most == NULL || crowd->nr > most->nr)
 			most = crowd;
 	}
-	client_refuse(TAILQ_FIRST(&most->list), "no hello, and too many like it");
+	return TAILQ_FIRST(&most->list);
 }
