@@ -211,7 +211,7 @@ void model_device_del(struct model_device *dev);
 
 struct model_device *model_device_find(struct model *m, uint64_t devid);
 struct model_region *model_region_find(struct model *m, uint64_t token);
-struct model_ref *model_ref_find(struct model_device *dev, uint64_t token);
+struct model_ref *model_ref_find(const struct model_device *dev, uint64_t token);
 /* What @dev may do with @region now. */
 uint32_t model_rights(const struct model_device *dev, struct model_region *region);
 /* Other referrers of @ref's region. */
