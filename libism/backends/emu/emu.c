@@ -2,8 +2,8 @@
 /*
  * Copyright (c) 2026 the libism authors
  *
- * emu.c - a device of an emulated host: finding or becoming the host, the
- * conversation with it, and what it writes into shared memory.
+ * emu.c - a device of an emulated host: its commands, and what the host writes
+ * into shared memory.
  */
 #include "emu.h"
 
@@ -11,13 +11,8 @@
 #include "host.h"
 #include "store.h"
 
-#include <bsd/string.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-static const int64_t MS = 1000000;
 
 void emu_down(struct ism_device *dev)
 {
@@ -36,307 +31,6 @@ void emu_down(struct ism_device *dev)
 	ismi_deliver_reset(dev);
 }
 
-/* ------------------------------------------------------------------ messages */
-
-static int send_message(struct emu *e, size_t len, const int *fds, size_t nr_fds, int64_t deadline)
-{
-	for (;;) {
-		int r = ismi_wire_send(e->conn, e->buf, len, fds, nr_fds);
-		if (r != -EAGAIN)
-			return r == -EPIPE || r == -ECONNRESET ? -EHOSTDOWN : r;
-		if (ismi_time_left(deadline) == 0)
-			return -ETIMEDOUT;
-		ismi_sys_poll(e->conn, POLLOUT, ismi_time_left(deadline));
-	}
-}
-
-/* Receive one message: spin while that pays, then sleep. */
-static ssize_t recv_message(struct emu *e, int *fds, size_t *ret_nr_fds, int64_t deadline)
-{
-	struct ismi_spin s;
-	bool slept = false;
-	ssize_t n;
-
-	ismi_spin_start(&e->spin, &s);
-	while ((n = ismi_wire_recv(e->conn, e->buf, sizeof e->buf, fds, ret_nr_fds)) == -EAGAIN) {
-		if (!slept && ismi_spin_again(&e->spin, &s))
-			continue;
-		slept = true;
-		if (ismi_time_left(deadline) == 0)
-			return -ETIMEDOUT;
-		ismi_sys_poll(e->conn, POLLIN, ismi_time_left(deadline));
-	}
-	if (slept)
-		ismi_spin_slept(&e->spin, &s, n > 0);
-	else
-		ismi_spin_paid(&e->spin);
-	return n == 0 || n == -ECONNRESET ? -EHOSTDOWN : n;
-}
-
-/*
- * The host may still carry out what it was asked.  When its answer comes, or with
- * the next one, emu_housekeep() sees to what the device refers to by then.
- */
-static void expect_late_answer(struct emu *e)
-{
-	e->late = true;
-	ismi_sys_epoll_mod(e->dev->epfd, e->conn, EPOLLIN, EMU_DATA_CONN);
-}
-
-/*
- * Send a message whose body is in e->buf already, and receive its answer there.
- * Returns the length of the answer's body.
- */
-static ssize_t exchange(struct emu *e, uint16_t type, size_t len, const int *fds, size_t nr_fds, int *ret_fds,
-			size_t *ret_nr_fds)
-{
-	int64_t deadline = ismi_deadline(e->dev->timeout_ns);
-	uint32_t sequence = ++e->sequence;
-	struct ismi_wire_header h;
-	const char *wrong;
-
-	ismi_wire_put(e->buf, type, (uint32_t)len, sequence, (uint16_t)nr_fds);
-	ssize_t n = send_message(e, ISMI_WIRE_HEADER + len, fds, nr_fds, deadline);
-	while (n >= 0) {
-		n = recv_message(e, ret_fds, ret_nr_fds, deadline);
-		if (n < 0)
-			break;
-		wrong = ismi_wire_get(e->buf, (size_t)n, *ret_nr_fds, &h);
-		if (wrong == NULL && h.type == type && h.sequence == sequence)
-			return n - ISMI_WIRE_HEADER;
-		ismi_wire_close(ret_fds, *ret_nr_fds);
-		if (wrong != NULL || h.sequence >= sequence)
-			return ismi_fail(-EPROTO, "the host's answer: %s", wrong ? wrong : "not to what was asked");
-		/* A late answer to a call that did not wait for it. */
-		ismi_store_relaxed(&e->dev->housework, true);
-	}
-	*ret_nr_fds = 0;
-	if (n == -ETIMEDOUT)
-		expect_late_answer(e);
-	if (n == -EHOSTDOWN)
-		return ismi_fail(-EHOSTDOWN, "the host of %s is gone", e->dev->info.path);
-	if (n == -ETIMEDOUT)
-		return ismi_fail(-ETIMEDOUT, "the host of %s did not answer within %lld ms", e->dev->info.path,
-				 (long long)(e->dev->timeout_ns / MS));
-	return ismi_fail((int)n, "cannot talk to the host of %s: %s", e->dev->info.path, strerror((int)-n));
-}
-
-/* ------------------------------------------------------------------ finding the host */
-
-/* Is it ours, root's, or the directory owner's? */
-int emu_host_trusted(struct ism_device *dev, int conn)
-{
-	const char *path = dev->info.path;
-	struct stat st = { .st_uid = (uid_t)-1 };
-	struct ucred cred;
-	char dir[sizeof dev->info.path];
-
-	int r = ismi_sys_peercred(conn, &cred);
-	if (r < 0)
-		return ismi_fail(r, "cannot learn who hosts %s", path);
-	strlcpy(dir, path, sizeof dir);
-	char *slash = strrchr(dir, '/');
-	if (slash != NULL) {
-		slash[slash == dir] = '\0';
-		ismi_sys_stat(dir, &st);
-	}
-	if (cred.uid != geteuid() && cred.uid != 0 && cred.uid != st.st_uid)
-		return ismi_fail(-EACCES, "the host of %s runs as uid %u: expected %u, root or the directory's owner", path,
-				 (unsigned int)cred.uid, (unsigned int)geteuid());
-	dev->info.host_pid = cred.pid;
-	return 0;
-}
-
-/* 0, or -ENOENT, -ECONNREFUSED where nobody listens. */
-static int try_connect(struct emu *e, const char *path, int64_t deadline)
-{
-	struct sockaddr_un addr;
-	int r = host_address(path, &addr);
-
-	if (r < 0)
-		return r;
-	e->conn = ismi_sys_socket(SOCK_SEQPACKET);
-	if (e->conn < 0)
-		return ismi_fail(e->conn, "cannot make a socket: %s", strerror(-e->conn));
-	r = ismi_sys_connect_by(e->conn, (const struct sockaddr *)&addr, sizeof addr, deadline);
-	if (r == -EAGAIN)
-		r = -ETIMEDOUT;
-	if (r == 0)
-		r = emu_host_trusted(e->dev, e->conn);
-	else if (r == -EPROTOTYPE)
-		r = ismi_fail(-EPROTO, "what listens at %s is no host of libism", path);
-	else if (r != -ENOENT && r != -ECONNREFUSED)
-		ismi_fail(r, "cannot connect to %s: %s", path, strerror(-r));
-	if (r < 0) {
-		ismi_sys_close(e->conn);
-		e->conn = -1;
-	}
-	return r;
-}
-
-static int no_host(const char *path)
-{
-	struct stat st;
-
-	if (ismi_sys_stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		return ismi_fail(-EEXIST, "%s is there and is no socket", path);
-	return ismi_fail(-EHOSTDOWN, "no host at %s: start ismd, or a program that opens this domain", path);
-}
-
-static int hello(struct emu *e, const char *name);
-
-/*
- * Connect to the host, or become it.  Several processes may be at it at once:
- * who does not get the lock waits for the one that did to listen.
- */
-static int find_host(struct emu *e, const char *path, bool may_host, const char *name)
-{
-	int64_t deadline = ismi_deadline(e->dev->timeout_ns), pause = MS / 4;
-
-	for (;;) {
-		if (e->host == NULL)
-			e->host = host_get(path);
-		int r = try_connect(e, path, deadline);
-		if (r == 0) {
-			r = hello(e, name);
-			if (r != -EHOSTDOWN)
-				return r;
-			ismi_sys_close(e->conn);	/* it left while we came in */
-			e->conn = -1;
-		} else if (r != -ENOENT && r != -ECONNREFUSED) {
-			return r;
-		} else if (!may_host) {
-			return no_host(path);
-		} else {
-			host_put(e->host);	/* ours, and it died */
-			e->host = NULL;
-			r = host_embed(path, &e->dev->log, &e->host);
-			if (r == 0)
-				continue;
-			if (r != -EAGAIN)
-				return r;
-		}
-		if (ismi_time_left(deadline) == 0)
-			return ismi_fail(-ETIMEDOUT, "no host at %s: another process holds its lock and does not listen", path);
-		ismi_sleep_ns(pause);
-		pause = pause < 16 * MS ? pause * 2 : pause;
-	}
-}
-
-/* ------------------------------------------------------------------ hello */
-
-int emu_state_check(const struct ismi_state *s)
-{
-	if (s->magic != ISMI_STATE_MAGIC || s->version != ISMI_STATE_VERSION || s->nr_slots != ISMI_SLOTS ||
-	    s->nr_links != ISMI_LINKS || s->nr_events != ISMI_EVENTS || s->event_size != ISMI_EVENT_SIZE)
-		return ismi_fail(-EPROTO, "the host's state has another layout than version %d", ISMI_STATE_VERSION);
-	return 0;
-}
-
-/* Map what the host shares with this device, and close the descriptors. */
-static int port_map(struct emu *e, int fds[ISMI_HELLO_FDS])
-{
-	void *state, *line;
-	int r = store_check_size(fds[ISMI_HELLO_STATE], sizeof(struct ismi_state));
-
-	if (r == 0)
-		r = store_check_size(fds[ISMI_HELLO_LINE], sizeof(struct ismi_line));
-	if (r < 0)
-		return r;
-	r = ismi_sys_mmap(NULL, sizeof(struct ismi_state), PROT_READ, MAP_SHARED, fds[ISMI_HELLO_STATE], 0, &state);
-	if (r < 0)
-		return ismi_fail(r, "cannot map the host's state");
-	r = ismi_sys_mmap(NULL, sizeof(struct ismi_line), PROT_READ | PROT_WRITE, MAP_SHARED, fds[ISMI_HELLO_LINE], 0,
-			  &line);
-	if (r < 0) {
-		ismi_sys_munmap(state, sizeof(struct ismi_state));
-		return ismi_fail(r, "cannot map the host's line");
-	}
-	e->end = (struct ismi_port_end){ .state = state, .line = line };
-	return emu_state_check(state);
-}
-
-static void port_unmap(struct emu *e)
-{
-	if (e->end.state != NULL)
-		ismi_sys_munmap((void *)(uintptr_t)e->end.state, sizeof *e->end.state);
-	if (e->end.line != NULL)
-		ismi_sys_munmap(e->end.line, sizeof *e->end.line);
-	e->end = (struct ismi_port_end){ 0 };
-}
-
-static int hello_parse(struct emu *e, const uint8_t *body)
-{
-	struct ism_info *info = &e->dev->info;
-
-	info->features = ismi_get32(body + 4);
-	info->gid = ismi_get64(body + 8);
-	info->devid = ismi_get64(body + 16);
-	info->chunk_size = ismi_get64(body + 24);
-	info->notify_size = ismi_get64(body + 32);
-	info->window_size = ismi_get64(body + 40);
-	info->max_region = ismi_get64(body + 48);
-	info->max_regions = ismi_get32(body + 56);
-	info->host = ismi_get32(body + 60);
-	e->want_ro = ismi_get32(body + 64) & ISMI_HELLO_WANT_RO;
-	e->kept = ismi_get32(body + 64) & ISMI_HELLO_KEPT;
-	memcpy(e->secret, body + 72, sizeof e->secret);
-	if (ismi_get16(body + 2) != ISMI_WIRE_VERSION || info->chunk_size != ISMI_CHUNK || info->devid == 0 ||
-	    info->window_size > e->dev->window.size || !(info->features & 1 << ISMI_F_EXT))
-		return ismi_fail(-EPROTO, "the host at %s does not speak version %d as we do", info->path, ISMI_WIRE_VERSION);
-	return 0;
-}
-
-static int hello_refused(const struct emu *e, int status)
-{
-	switch (status) {
-	case ISMI_ENOSPC:
-		return ismi_fail(-ENOSPC, "the host at %s serves no more devices of this user", e->dev->info.path);
-	case ISMI_ENOMEM:
-		return ismi_fail(-ENOMEM, "the host at %s is out of memory or descriptors", e->dev->info.path);
-	default:
-		return ismi_fail(-EPROTO, "the host at %s does not accept our hello (status %d): another version?",
-				 e->dev->info.path, status);
-	}
-}
-
-static int hello(struct emu *e, const char *name)
-{
-	int fds[ISMI_WIRE_FDS], r;
-	uint8_t *body = e->buf + ISMI_WIRE_HEADER;
-	size_t nr_fds;
-
-	memset(body, 0, ISMI_HELLO_REQ);
-	ismi_put16(body, ISMI_WIRE_VERSION);
-	ismi_put16(body + 2, ISMI_WIRE_VERSION);
-	ismi_put32(body + 4, 1 << ISMI_F_EXT | ISMI_HELLO_F_RESUME);
-	ismi_put64(body + 8, e->dev->window.size);
-	strlcpy((char *)body + 24, name, 32);
-	ssize_t n = exchange(e, ISMI_WIRE_HELLO, ISMI_HELLO_REQ, NULL, 0, fds, &nr_fds);
-	if (n < 0)
-		return (int)n;
-	if (n >= 1 && body[0] != ISMI_OK)
-		r = hello_refused(e, body[0]);
-	else if (n < ISMI_HELLO_REPLY ||
-		 nr_fds != ISMI_HELLO_FDS + (unsigned int)!!(ismi_get32(body + 64) & ISMI_HELLO_KEPT))
-		r = ismi_fail(-EPROTO, "the host's hello has %zd bytes and %zu descriptors: expected %d and %d", n, nr_fds,
-			      ISMI_HELLO_REPLY, ISMI_HELLO_FDS);
-	else
-		r = hello_parse(e, body);
-	if (r == 0)
-		r = port_map(e, fds);
-	if (r == 0) {
-		e->wake_fd = fds[ISMI_HELLO_WAKE];
-		fds[ISMI_HELLO_WAKE] = -1;
-	}
-	if (r == 0 && e->kept) {
-		e->life_fd = fds[ISMI_HELLO_LIFE];
-		fds[ISMI_HELLO_LIFE] = -1;
-	}
-	ismi_wire_close(fds, nr_fds);
-	return r;
-}
-
 /* ------------------------------------------------------------------ open, close */
 
 static void emu_close(struct ism_device *dev, bool forked)
@@ -349,7 +43,7 @@ static void emu_close(struct ism_device *dev, bool forked)
 	ismi_sys_close(e->wake_fd);
 	ismi_sys_close(e->life_fd);
 	emu_links_close(e);
-	port_unmap(e);
+	emu_port_unmap(e);
 	if (!forked) {
 		host_log_ends(e->host, &dev->log);
 		host_put(e->host);
@@ -372,7 +66,7 @@ static int emu_open(struct ism_device *dev, const char *address, const struct is
 	ismi_spin_policy_init(&e->spin, opts->spin_us);
 	r = ismi_emu_path(address, dev->info.path, sizeof dev->info.path);
 	if (r == 0)
-		r = find_host(e, dev->info.path, !(opts->flags & ISM_OPEN_NO_HOST), name);
+		r = emu_find_host(e, dev->info.path, !(opts->flags & ISM_OPEN_NO_HOST), name);
 	if (r == 0)	/* its answers are for whoever asked: only its end is everybody's */
 		r = ismi_sys_epoll_add(dev->epfd, e->conn, 0, EMU_DATA_CONN);
 	if (r == 0)
@@ -441,7 +135,7 @@ static ssize_t converse(struct ism_device *dev, const struct ismi_command *c, co
 				return r;
 		}
 		memcpy(e->buf + ISMI_WIRE_HEADER, c->req, c->req_len);
-		ssize_t n = exchange(e, ISMI_WIRE_COMMAND, c->req_len, in, nr_in, out, nr_out);
+		ssize_t n = emu_exchange(e, ISMI_WIRE_COMMAND, c->req_len, in, nr_in, out, nr_out);
 		if (n != -EHOSTDOWN && n != -EPROTO)
 			return n;
 		pthread_mutex_lock(&dev->bell);

@@ -80,9 +80,23 @@ static inline uint64_t emu_link_data(const struct emu_link *l, uint32_t kind)
 
 /* emu.c: the host is gone for good; under device.bell. */
 void emu_down(struct ism_device *dev);
-/* May whoever listens there see what we share?  0, -EACCES, ... */
+
+/*
+ * talk.c: send a message whose body is in e->buf already, and receive its answer there.
+ * Returns the length of the answer's body.
+ */
+ssize_t emu_exchange(struct emu *e, uint16_t type, size_t len, const int *fds, size_t nr_fds, int *ret_fds,
+		     size_t *ret_nr_fds);
+
+/*
+ * hello.c: connect to the host, or become it.  Several processes may be at it at once:
+ * who does not get the lock waits for the one that did to listen.
+ */
+int emu_find_host(struct emu *e, const char *path, bool may_host, const char *name);
+/* May whoever listens there see what we share?  Ours, root or the directory's owner may: 0, -EACCES, ... */
 int emu_host_trusted(struct ism_device *dev, int conn);
 int emu_state_check(const struct ismi_state *state);
+void emu_port_unmap(struct emu *e);
 
 /* resume.c: the host is gone, and may come back; under device.bell. */
 void emu_lost(struct ism_device *dev);
