@@ -97,24 +97,35 @@ static int attach_many(struct ism_device *dev, const uint64_t *tokens, size_t nr
 static int watched_each(struct ism_device *dev, const uint64_t *tokens, uint32_t rights, const struct ism_attach_opts *opts,
 			size_t nr, struct ism_region **ret)
 {
-	struct ism_region *made[ISMI_BATCH_MAX];
-
 	for (size_t i = 0; i < nr; i++) {
-		int r = ismi_watched_attach(dev, tokens[i], rights, opts, &made[i]);
+		int r = ismi_watched_attach(dev, tokens[i], rights, opts, &ret[i]);
 		if (r < 0) {
-			ism_detach_regions(made, i);
+			ism_detach_regions(ret, i);
 			return r;
 		}
 	}
-	memcpy(ret, made, nr * sizeof made[0]);
 	return 0;
+}
+
+static int usual_attach(struct ism_device *dev, const uint64_t *tokens, uint32_t rights, const struct ism_attach_opts *opts,
+			size_t nr, struct ism_region **ret)
+{
+	uint32_t flags;
+	int r = ismi_attach_check(rights, opts, &flags);
+
+	if (r < 0)
+		return r;
+	ismi_housekeep(dev);
+	pthread_mutex_lock(&dev->lock);
+	r = attach_many(dev, tokens, nr, rights, flags, ret);
+	pthread_mutex_unlock(&dev->lock);
+	return r;
 }
 
 int ism_attach_regions(struct ism_device *dev, const uint64_t *tokens, uint32_t rights,
 		       const struct ism_attach_opts *opts, size_t nr, struct ism_region **ret)
 {
-	struct ism_region *made[ISMI_BATCH_MAX];
-	uint32_t flags;
+	struct ism_region *made[ISMI_BATCH_MAX];	/* outputs are untouched on failure */
 	int r;
 
 	if (nr == 0 || nr > ISMI_BATCH_MAX)
@@ -123,15 +134,8 @@ int ism_attach_regions(struct ism_device *dev, const uint64_t *tokens, uint32_t 
 		if (tokens[i] == 0)
 			return ismi_fail(-EINVAL, "token %zu of %zu is 0: expected one that ism_region_token() gave", i + 1, nr);
 	}
-	if (ismi_unusual(dev))
-		return watched_each(dev, tokens, rights, opts, nr, ret);
-	r = ismi_attach_check(rights, opts, &flags);
-	if (r < 0)
-		return r;
-	ismi_housekeep(dev);
-	pthread_mutex_lock(&dev->lock);
-	r = attach_many(dev, tokens, nr, rights, flags, made);
-	pthread_mutex_unlock(&dev->lock);
+	r = ismi_unusual(dev) ? watched_each(dev, tokens, rights, opts, nr, made)
+			      : usual_attach(dev, tokens, rights, opts, nr, made);
 	if (r == 0)
 		memcpy(ret, made, nr * sizeof made[0]);
 	return r;
