@@ -5,6 +5,7 @@
  * batches.c - many regions attached, and let go of, at once.
  */
 #include "conformance.h"
+#include "pooled.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -203,20 +204,6 @@ START_TEST(what_is_kept_is_in_nobodys_way)
 }
 END_TEST
 
-/* Mappings of memory objects in this process. */
-static unsigned int mapped_objects(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	unsigned int n = 0;
-	char line[512];
-
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof line, f) != NULL)
-		n += strstr(line, "/memfd:ism-region") != NULL;
-	fclose(f);
-	return n;
-}
-
 START_TEST(what_is_kept_goes_with_its_creator)
 {
 	struct ism_device *a = device(), *b = device();
@@ -236,7 +223,7 @@ START_TEST(what_is_kept_goes_with_its_creator)
 	}
 	ism_close(a);
 	struct ism_event ev;
-	eventually(ok(ism_wait(b, &ev, 1, sizeof ev, SECONDS(0))) >= 0 && mapped_objects() == 0, 10);
+	eventually(ok(ism_wait(b, &ev, 1, sizeof ev, SECONDS(0))) >= 0 && pooled_mapped() == 0, 10);
 	ism_close(b);
 	domain_end();
 }
@@ -336,31 +323,16 @@ START_TEST(one_by_one_and_together)
 }
 END_TEST
 
-struct churner {
-	struct ism_device *a, *b;
-	size_t nr;
-};
-
 static void *churn_main(void *arg)
 {
-	const struct churner *c = arg;
-	struct ism_region *mine[NR], *theirs[NR];
-	uint64_t token[NR];
+	struct pooled *p = arg;
 
 	for (int round = 0; round < rounds(40); round++) {
-		alloc_pooled(c->a, c->b, c->nr, mine);
-		tokens_of(mine, c->nr, token);
-		for (size_t i = 0; i < c->nr; i++)
-			*(uint64_t *)ism_region_addr(mine[i]) = token[i];
-		ok(ism_attach_regions(c->b, token, ISM_READ | ISM_WRITE, NULL, c->nr, theirs));
-		for (size_t i = 0; i < c->nr; i++) {
-			ck_assert_uint_eq(*(uint64_t *)ism_region_addr(theirs[i]), token[i]);
-			*(uint64_t *)ism_region_addr(theirs[i]) = ~token[i];
-		}
-		for (size_t i = 0; i < c->nr; i++)
-			ck_assert_uint_eq(*(uint64_t *)ism_region_addr(mine[i]), ~token[i]);
-		ism_detach_regions(theirs, c->nr);
-		ism_detach_regions(mine, c->nr);
+		pooled_make(p);
+		pooled_share(p);
+		pooled_check(p);
+		ism_detach_regions(p->theirs, p->nr);
+		ism_detach_regions(p->mine, p->nr);
 	}
 	return NULL;
 }
@@ -368,7 +340,7 @@ static void *churn_main(void *arg)
 START_TEST(threads_of_one_device)
 {
 	struct ism_device *a = device(), *b = device();
-	struct churner c[3] = { { a, b, 24 }, { a, b, 9 }, { b, a, 17 } };
+	struct pooled c[3] = { { .a = a, .b = b, .nr = 24 }, { .a = a, .b = b, .nr = 9 }, { .a = b, .b = a, .nr = 17 } };
 	pthread_t thread[3];
 
 	for (size_t i = 0; i < 3; i++)
@@ -407,7 +379,7 @@ START_TEST(who_sleeps_drops_what_was_kept)
 	ism_detach_regions(mine, 8);
 	pthread_create(&thread, NULL, sleep_main, b);
 	ism_close(a);
-	eventually(mapped_objects() == 0, 20);
+	eventually(pooled_mapped() == 0, 20);
 	ok(ism_interrupt(b));
 	pthread_join(thread, NULL);
 	ism_close(b);

@@ -84,7 +84,7 @@ unsigned int harness_fds(void)
 	return n;
 }
 
-unsigned int harness_mappings(void)
+unsigned int harness_mapped(const char *name)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	char *line = NULL;
@@ -93,10 +93,15 @@ unsigned int harness_mappings(void)
 
 	ck_assert_ptr_nonnull(f);
 	while (getline(&line, &size, f) >= 0)
-		n += strstr(line, "memfd:ism-") != NULL;
+		n += strstr(line, name) != NULL;
 	free(line);
 	fclose(f);
 	return n;
+}
+
+unsigned int harness_mappings(void)
+{
+	return harness_mapped("memfd:ism-");
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -136,5 +136,7 @@ void harness_ismd_stop(pid_t pid);
 /* Open descriptors of this process, but for the test's own log; mappings of libism's objects. */
 unsigned int harness_fds(void);
 unsigned int harness_mappings(void);
+/* Of those whose name has this in it: regions are "/memfd:ism-region". */
+unsigned int harness_mapped(const char *name);
 
 #endif /* HARNESS_H */

@@ -11,6 +11,7 @@
 #include "failpoint.h"
 #include "harness.h"
 #include "scenario.h"
+#include "victim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,13 +37,6 @@ static int victim_main(void *arg)
 	failpoint_pick(NULL, "epoll_wait");	/* of a host: as often as it likes to spin, and nothing happens between them */
 	failpoint_kill_at(job->point);
 	return scenario(job->uri, job->token, 5000) < 0;
-}
-
-static bool alive(pid_t pid)
-{
-	siginfo_t info = { .si_pid = 0 };
-
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
 }
 
 /* ------------------------------------------------------------------ a client */
@@ -148,7 +142,7 @@ START_TEST(a_host_killed_at_any_point_is_succeeded)
 		int opened;
 
 		/* Let it become the host, if it lives that long; then we do. */
-		while ((opened = ism_open(job.uri, &opts, &dev)) < 0 && alive(pid))
+		while ((opened = ism_open(job.uri, &opts, &dev)) < 0 && victim_lives(pid))
 			;
 		if (opened < 0)
 			ok(ism_open(job.uri, NULL, &dev));
@@ -182,23 +176,6 @@ END_TEST
 
 /* ------------------------------------------------------------------ the daemon */
 
-static pid_t doomed_ismd(const char *path, unsigned int point)
-{
-	const char *program = getenv("ISM_TEST_DOOMED_ISMD");
-	char text[16];
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	if (pid > 0)
-		return pid;
-	snprintf(text, sizeof text, "%u", point);
-	setenv("ISM_FAILPOINT", text, 1);
-	setenv("ISM_FAILPOINT_BUT", "epoll_wait", 1);	/* as often as it likes to spin, and nothing happens between them */
-	execl(program != NULL ? program : "./doomed_ismd", "ismd", "--foreground", "--set", "keep=no", path,
-	      (char *)NULL);
-	_exit(127);
-}
-
 /* What a client may get to see when the daemon dies under it. */
 static bool plausible(int r)
 {
@@ -208,17 +185,15 @@ static bool plausible(int r)
 START_TEST(the_daemon_killed_at_any_point_can_be_started_again)
 {
 	struct job job = { .point = 1 };
-	char path[160];
 	int status;
 
-	snprintf(path, sizeof path, "%s/d", harness_dir());
 	do {
 		struct ism_open_opts opts = { .size = sizeof opts, .flags = ISM_OPEN_NO_HOST, .timeout_ms = 5000 };
 		struct ism_device *dev = NULL;
-		pid_t pid = doomed_ismd(path, job.point);
+		pid_t pid = victim_ismd(job.point, false);
 		int r;
 
-		while ((r = ism_open(harness_uri("d"), &opts, &dev)) < 0 && alive(pid))
+		while ((r = ism_open(harness_uri("d"), &opts, &dev)) < 0 && victim_lives(pid))
 			harness_pause();
 		if (r == 0) {
 			ism_close(dev);
@@ -233,7 +208,7 @@ START_TEST(the_daemon_killed_at_any_point_can_be_started_again)
 	ck_assert_uint_gt(job.point, 50);
 	printf("daemon: killed at %u points\n", job.point - 1);
 	/* The last one ended in order; one after a killed one does, too. */
-	pid_t pid = doomed_ismd(path, 15);
+	pid_t pid = victim_ismd(15, false);
 	ck_assert_int_eq(harness_reap(pid, 20), KILLED);
 	harness_ismd_stop(harness_ismd("d", NULL));
 }

@@ -9,6 +9,7 @@
 #include "kept.h"
 #include "scenario.h"
 #include "trap.h"
+#include "victim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -399,22 +400,6 @@ END_TEST
 
 /* ------------------------------------------------------------------ at every system call */
 
-static pid_t doomed(unsigned int point)
-{
-	const char *program = getenv("ISM_TEST_DOOMED_ISMD"), *path = harness_uri("d") + strlen("emu:");
-	char text[16];
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	if (pid > 0)
-		return pid;
-	snprintf(text, sizeof text, "%u", point);
-	setenv("ISM_FAILPOINT", text, 1);
-	setenv("ISM_FAILPOINT_BUT", "epoll_wait", 1);	/* as often as it likes to spin, and nothing happens between them */
-	execl(program != NULL ? program : "./doomed_ismd", "ismd", "--foreground", path, (char *)NULL);
-	_exit(127);
-}
-
 struct run {
 	char uri[160];
 };
@@ -426,13 +411,6 @@ static int run_main(void *arg)
 	if (r < 0)
 		fprintf(stderr, "[test] error: %d: %s\n", r, ism_error_detail());
 	return r < 0;
-}
-
-static bool alive(pid_t pid)
-{
-	siginfo_t info = { .si_pid = 0 };
-
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
 }
 
 /*
@@ -460,11 +438,11 @@ START_TEST(a_daemon_killed_at_any_point_is_not_missed)
 	for (point += harness_seed() % step; died && point < POINTS_MAX; point += step) {
 		kill(ismd, SIGUSR1);	/* in order, so that it knows of the last client's end */
 		ck_assert_int_eq(harness_reap(ismd, 20), 0);
-		pid_t victim = doomed(point);
+		pid_t victim = victim_ismd(point, true);
 		child = harness_fork(run_main, &run);
 		int status = -1;
 		/* It dies at its point, or the client's life ends first. */
-		while (waitpid(victim, &status, WNOHANG) == 0 && alive(child))
+		while (waitpid(victim, &status, WNOHANG) == 0 && victim_lives(child))
 			harness_pause();
 		died = status >= 0;
 		if (!died) {

@@ -9,9 +9,8 @@
 
 #include "base/barrier.h"
 #include "base/sys.h"
-#include "ring/layout.h"
+#include "ring_pair.h"
 
-#include <ism-ring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -23,34 +22,8 @@ enum {
 	BURSTS = 400,
 };
 
-static struct {
-	struct ism_device *a, *b;
-	struct ism_region *ra, *rb;
-	struct ism_ring *out, *in;
-	struct ring_shared *shared;
-	pthread_t reader;
-} t;
-
-static void stage_open(uint32_t spin_us)
-{
-	struct ism_open_opts opts = { .size = sizeof opts, .spin_us = spin_us };
-
-	ok(ism_open("loop:", &opts, &t.a));
-	ok(ism_open("loop:", &opts, &t.b));
-	ok(ism_alloc_region(t.b, REGION, NULL, &t.rb));
-	ok(ism_attach_region(t.a, ism_region_token(t.rb), ISM_READ | ISM_WRITE, NULL, &t.ra));
-	ok(ism_ring_create(t.ra, ISM_RING_WRITER, NULL, &t.out));
-	ok(ism_ring_attach(t.rb, ISM_RING_READER, NULL, &t.in));
-	t.shared = ism_region_addr(t.rb);
-}
-
-static void stage_close(void)
-{
-	ism_ring_close(t.out);
-	ism_ring_close(t.in);
-	ism_close(t.a);
-	ism_close(t.b);
-}
+static struct ring_pair t;
+static pthread_t reader_thread;
 
 static void write_value(uint64_t v)
 {
@@ -108,13 +81,13 @@ static int no_barrier(const char *call)
 
 START_TEST(who_finds_the_peer_awake_for_long_only_looks)
 {
-	stage_open(0);
+	ring_pair_open(&t, REGION, 0);
 	check_orders(at_first(), at_first());
 	both_awake(10);
 	check_orders(at_first(), at_first());
 	both_awake(LONG);
 	check_orders(after_long(), after_long());
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
@@ -130,17 +103,17 @@ static void a_sleeper_is_rung(int (*hook)(const char *call))
 	uint64_t got = 0;
 
 	ismi_sys_hook = hook;
-	ck_assert_int_eq(pthread_create(&t.reader, NULL, read_one_main, &got), 0);
+	ck_assert_int_eq(pthread_create(&reader_thread, NULL, read_one_main, &got), 0);
 	eventually(atomic_load(&t.shared->reader_waits) == 1, 10);
 	write_value(77);
-	pthread_join(t.reader, NULL);
+	pthread_join(reader_thread, NULL);
 	ismi_sys_hook = NULL;
 	ck_assert_uint_eq(got, 77);
 }
 
 START_TEST(who_had_to_ring_exchanges_again)
 {
-	stage_open(ISM_SPIN_NONE);
+	ring_pair_open(&t, REGION, ISM_SPIN_NONE);
 	both_awake(LONG);
 	a_sleeper_is_rung(count_barriers);
 	check_orders(at_first(), after_long());
@@ -151,7 +124,7 @@ START_TEST(who_had_to_ring_exchanges_again)
 	ck_assert_uint_eq(atomic_load(&barriers), 0);
 	both_awake(LONG);
 	check_orders(after_long(), after_long());
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
@@ -170,12 +143,12 @@ START_TEST(who_sleeps_looks_behind_the_barrier)
 {
 	if (!ismi_barrier_register())
 		harness_skip("this kernel has no membarrier(2), or somebody filters it");
-	stage_open(ISM_SPIN_NONE);
+	ring_pair_open(&t, REGION, ISM_SPIN_NONE);
 	both_awake(LONG);
 	ismi_sys_hook = record_arrives;
 	ck_assert_uint_eq(read_value(), 77);
 	ismi_sys_hook = NULL;
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
@@ -196,40 +169,40 @@ END_TEST
 /* Of another version, or in a virtual machine. */
 START_TEST(a_peer_that_cannot_call_is_exchanged_with)
 {
-	stage_open(0);
+	ring_pair_open(&t, REGION, 0);
 	for (int i = 0; i < LONG; i++) {
 		atomic_store(&t.shared->reader_order, RING_ORDER_EXCHANGE);
 		both_awake(1);
 	}
 	ck_assert_uint_eq(atomic_load(&t.shared->writer_order), at_first());
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
 START_TEST(without_the_call_both_exchange)
 {
 	ismi_sys_hook = no_barrier;
-	stage_open(0);
+	ring_pair_open(&t, REGION, 0);
 	both_awake(LONG);
 	check_orders(RING_ORDER_EXCHANGE, RING_ORDER_EXCHANGE);
 	ismi_sys_hook = NULL;
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
 /* It is refused only later: who sleeps waits a little, and looks then. */
 START_TEST(a_call_that_fails_later_loses_nothing)
 {
-	stage_open(ISM_SPIN_NONE);
+	ring_pair_open(&t, REGION, ISM_SPIN_NONE);
 	both_awake(LONG);
 	a_sleeper_is_rung(no_barrier);
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
 START_TEST(who_polls_is_rung_too)
 {
-	stage_open(0);
+	ring_pair_open(&t, REGION, 0);
 	both_awake(LONG);
 	struct pollfd p = { .fd = ok(ism_ring_fd(t.in)), .events = POLLIN };
 	uint64_t v;
@@ -241,7 +214,7 @@ START_TEST(who_polls_is_rung_too)
 	ismi_sys_hook = record_arrives;
 	ck_assert_uint_eq(read_value(), 77);
 	ismi_sys_hook = NULL;
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
@@ -249,7 +222,7 @@ START_TEST(a_successor_begins_with_exchanges)
 {
 	struct ism_region *next;
 
-	stage_open(0);
+	ring_pair_open(&t, REGION, 0);
 	both_awake(LONG);
 	ok(ism_region_replace(t.rb, NULL, &next));
 	both_awake(50);
@@ -257,7 +230,7 @@ START_TEST(a_successor_begins_with_exchanges)
 	check_orders(at_first(), at_first());
 	both_awake(LONG);
 	check_orders(after_long(), after_long());
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 
@@ -289,17 +262,17 @@ START_TEST(nobody_sleeps_through_a_record)
 {
 	uint64_t sum = 0, expected = 0, seed = unit_seed();
 
-	stage_open(ISM_SPIN_NONE);
-	ck_assert_int_eq(pthread_create(&t.reader, NULL, read_bursts_main, &sum), 0);
+	ring_pair_open(&t, REGION, ISM_SPIN_NONE);
+	ck_assert_int_eq(pthread_create(&reader_thread, NULL, read_bursts_main, &sum), 0);
 	for (uint64_t i = 0; i < BURSTS * (LONG + 1); i++) {
 		if (i % (LONG + 1) == LONG)
 			loops(unit_below(&seed, 4000));
 		write_value(i);
 		expected += i;
 	}
-	pthread_join(t.reader, NULL);
+	pthread_join(reader_thread, NULL);
 	ck_assert_uint_eq(sum, expected);
-	stage_close();
+	ring_pair_close(&t);
 }
 END_TEST
 

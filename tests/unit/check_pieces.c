@@ -8,10 +8,9 @@
 #include "unit.h"
 
 #include "base/sys.h"
-#include "ring/layout.h"
+#include "ring_pair.h"
 #include "trap.h"
 
-#include <ism-ring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -24,11 +23,8 @@ enum {
 	ROOM = 128 * 1024,
 };
 
+static struct ring_pair pair;
 static struct {
-	struct ism_device *a, *b;
-	struct ism_region *ra, *rb;
-	struct ism_ring *out, *in;
-	struct ring_shared *shared;
 	_Atomic uint64_t *head;		/* of the first record */
 	struct trap from, to;		/* what the writer copies; where the reader copies it */
 	pthread_t writer, reader;
@@ -38,17 +34,9 @@ static struct {
 
 static void stage_open(uint32_t spin_us)
 {
-	struct ism_open_opts opts = { .size = sizeof opts, .spin_us = spin_us };
-
-	ok(ism_open("loop:", &opts, &t.a));
-	ok(ism_open("loop:", &opts, &t.b));
-	ok(ism_alloc_region(t.b, REGION, NULL, &t.rb));
-	ok(ism_attach_region(t.a, ism_region_token(t.rb), ISM_READ | ISM_WRITE, NULL, &t.ra));
-	ok(ism_ring_create(t.ra, ISM_RING_WRITER, NULL, &t.out));
-	ok(ism_ring_attach(t.rb, ISM_RING_READER, NULL, &t.in));
-	t.shared = ism_region_addr(t.rb);
-	t.head = (_Atomic uint64_t *)((uint8_t *)t.shared + RING_DATA);
-	ck_assert_uint_eq(t.shared->capacity, CAPACITY);
+	ring_pair_open(&pair, REGION, spin_us);
+	t.head = (_Atomic uint64_t *)((uint8_t *)pair.shared + RING_DATA);
+	ck_assert_uint_eq(pair.shared->capacity, CAPACITY);
 	trap_open(&t.from, ROOM);
 	trap_open(&t.to, ROOM);
 	for (size_t i = 0; i < ROOM; i++)
@@ -59,10 +47,7 @@ static void stage_open(uint32_t spin_us)
 
 static void stage_close(void)
 {
-	ism_ring_close(t.out);
-	ism_ring_close(t.in);
-	ism_close(t.a);
-	ism_close(t.b);
+	ring_pair_close(&pair);
 	trap_close(&t.from);
 	trap_close(&t.to);
 }
@@ -70,14 +55,14 @@ static void stage_close(void)
 static void *write_main(void *arg)
 {
 	(void)arg;
-	t.written = ism_ring_write(t.out, t.from.bytes, RECORD, -1);
+	t.written = ism_ring_write(pair.out, t.from.bytes, RECORD, -1);
 	return NULL;
 }
 
 static void *read_main(void *arg)
 {
 	(void)arg;
-	t.read = ism_ring_read(t.in, t.to.bytes, t.cap, t.timeout);
+	t.read = ism_ring_read(pair.in, t.to.bytes, t.cap, t.timeout);
 	return NULL;
 }
 
@@ -99,7 +84,7 @@ static void writer_ends(void)
 static int64_t read_now(size_t cap, double seconds)
 {
 	memset(t.to.bytes, 0, ROOM);
-	return ism_ring_read(t.in, t.to.bytes, cap, SECONDS(seconds));
+	return ism_ring_read(pair.in, t.to.bytes, cap, SECONDS(seconds));
 }
 
 static void check_record(int64_t n)
@@ -112,9 +97,9 @@ static void check_record(int64_t n)
 static void read_all(void)
 {
 	check_record(read_now(ROOM, 10));
-	ok(ism_ring_write(t.out, "next", 4, 0));
-	ck_assert_int_eq(ok(ism_ring_read(t.in, t.to.bytes, ROOM, SECONDS(10))), 4);
-	fails(ism_ring_read(t.in, t.to.bytes, ROOM, 0), -EAGAIN);
+	ok(ism_ring_write(pair.out, "next", 4, 0));
+	ck_assert_int_eq(ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(10))), 4);
+	fails(ism_ring_read(pair.in, t.to.bytes, ROOM, 0), -EAGAIN);
 }
 
 /* ------------------------------------------------------------------ a writer that stands still */
@@ -132,7 +117,7 @@ START_TEST(both_ends_copy_at_once)
 	writer_ends();
 	pthread_join(t.reader, NULL);
 	check_record(t.read);
-	ok(ism_ring_write(t.out, "next", 4, 0));
+	ok(ism_ring_write(pair.out, "next", 4, 0));
 	ck_assert_int_eq(read_now(ROOM, 10), 4);
 	stage_close();
 }
@@ -148,14 +133,14 @@ START_TEST(a_part_is_no_record)
 	many.data = t.to.bytes;
 	writer_stops();
 	ck_assert_uint_eq(atomic_load(t.head) >> 32 & 255, RING_PART);
-	fails(ism_ring_peek(t.in, &p, &len), -EAGAIN);
-	fails(ism_ring_wait(t.in, 0, 0), -EAGAIN);
-	fails(ism_ring_wait(t.in, 0, SECONDS(0.01)), -ETIMEDOUT);
-	fails(ism_ring_read_many(t.in, &many, 1, SECONDS(0.01)), -ETIMEDOUT);
+	fails(ism_ring_peek(pair.in, &p, &len), -EAGAIN);
+	fails(ism_ring_wait(pair.in, 0, 0), -EAGAIN);
+	fails(ism_ring_wait(pair.in, 0, SECONDS(0.01)), -ETIMEDOUT);
+	fails(ism_ring_read_many(pair.in, &many, 1, SECONDS(0.01)), -ETIMEDOUT);
 	for (int i = 0; i < 100; i++)
-		fails(ism_ring_read(t.in, t.to.bytes, ROOM, 0), -EAGAIN);
+		fails(ism_ring_read(pair.in, t.to.bytes, ROOM, 0), -EAGAIN);
 	writer_ends();
-	ok(ism_ring_peek(t.in, &p, &len));
+	ok(ism_ring_peek(pair.in, &p, &len));
 	ck_assert_uint_eq(len, RECORD);
 	read_all();
 	stage_close();
@@ -169,9 +154,9 @@ START_TEST(a_read_that_ends_within_a_record_takes_nothing)
 	fails(read_now(ROOM, 0.01), -ETIMEDOUT);
 	fails(read_now(ROOM, 0.01), -ETIMEDOUT);
 	fails(read_now(ROOM, 0), -EAGAIN);
-	ism_interrupt(t.b);
+	ism_interrupt(pair.b);
 	fails(read_now(ROOM, 10), -EINTR);
-	ck_assert_uint_eq(atomic_load(&t.shared->tail), 0);
+	ck_assert_uint_eq(atomic_load(&pair.shared->tail), 0);
 	writer_ends();
 	read_all();
 	stage_close();
@@ -185,7 +170,7 @@ START_TEST(an_interrupt_reaches_who_follows)
 	trap_set(&t.to, STOP / 2);
 	ck_assert_int_eq(pthread_create(&t.reader, NULL, read_main, NULL), 0);
 	trap_wait(&t.to);
-	ism_interrupt(t.b);
+	ism_interrupt(pair.b);
 	trap_go(&t.to);
 	pthread_join(t.reader, NULL);
 	ck_assert_int_eq(t.read, -EINTR);
@@ -214,8 +199,8 @@ START_TEST(who_polls_hears_of_the_whole)
 	struct ism_event ev;
 
 	stage_open(spins[_i]);
-	p.fd = (int)ok(ism_ring_fd(t.in));
-	while (ok(ism_event_next(t.b, &ev, sizeof ev)) > 0)
+	p.fd = (int)ok(ism_ring_fd(pair.in));
+	while (ok(ism_event_next(pair.b, &ev, sizeof ev)) > 0)
 		;	/* that the writer has come */
 	writer_stops();
 	fails(read_now(ROOM, 0), -EAGAIN);
@@ -231,8 +216,8 @@ END_TEST
 START_TEST(a_reader_that_knows_no_parts_sees_none)
 {
 	stage_open(spins[_i]);
-	ck_assert_uint_eq(atomic_load(&t.shared->reader_follows), 1);
-	atomic_store(&t.shared->reader_follows, 0);
+	ck_assert_uint_eq(atomic_load(&pair.shared->reader_follows), 1);
+	atomic_store(&pair.shared->reader_follows, 0);
 	writer_stops();
 	ck_assert_uint_eq(atomic_load(t.head), 0);
 	writer_ends();
@@ -273,18 +258,18 @@ START_TEST(the_ring_goes_over_behind_the_record)
 
 	stage_open(spins[_i]);
 	writer_stops();
-	ok(ism_region_replace(t.rb, NULL, &next));
+	ok(ism_region_replace(pair.rb, NULL, &next));
 	fails(read_now(ROOM, 0.02), -ETIMEDOUT);
-	ck_assert_ptr_eq(ism_ring_region(t.in), t.rb);
+	ck_assert_ptr_eq(ism_ring_region(pair.in), pair.rb);
 	writer_ends();
 	check_record(read_now(ROOM, 10));
-	for (int i = 0; i < 1000 && (ism_ring_region(t.in) == t.rb || ism_ring_region(t.out) == t.ra); i++) {
-		ok(ism_ring_write(t.out, t.from.bytes, RECORD, SECONDS(10)));
+	for (int i = 0; i < 1000 && (ism_ring_region(pair.in) == pair.rb || ism_ring_region(pair.out) == pair.ra); i++) {
+		ok(ism_ring_write(pair.out, t.from.bytes, RECORD, SECONDS(10)));
 		check_record(read_now(ROOM, 10));
 	}
-	ck_assert_ptr_ne(ism_ring_region(t.in), t.rb);
+	ck_assert_ptr_ne(ism_ring_region(pair.in), pair.rb);
 	/* In the successor as before. */
-	const struct ring_shared *s = ism_region_addr(ism_ring_region(t.in));
+	const struct ring_shared *s = ism_region_addr(ism_ring_region(pair.in));
 	ck_assert_uint_eq(s->reader_follows, 1);
 	stage_close();
 }
@@ -296,11 +281,11 @@ START_TEST(a_writer_shut_out_within_a_record_is_gone)
 	struct ism_region *next;
 
 	stage_open(spins[_i]);
-	ok(ism_query(t.a, &info));
+	ok(ism_query(pair.a, &info));
 	writer_stops();
 	fails(read_now(ROOM, 0.01), -ETIMEDOUT);
-	ok(ism_region_grant(t.rb, info.devid, 0));
-	ok(ism_region_replace(t.rb, NULL, &next));
+	ok(ism_region_grant(pair.rb, info.devid, 0));
+	ok(ism_region_replace(pair.rb, NULL, &next));
 	fails(read_now(ROOM, 10), -ECONNRESET);
 	writer_ends();
 	fails(read_now(ROOM, 0), -ECONNRESET);
@@ -352,7 +337,7 @@ START_TEST(what_follows_a_part_is_more_of_it_or_all)
 		atomic_store(t.head, ring_part(LEN, DONE));
 		becomes = next[i].head;
 		ismi_sys_hook = change_head;
-		int64_t n = ism_ring_read(t.in, t.to.bytes, LEN, SECONDS(0.02));
+		int64_t n = ism_ring_read(pair.in, t.to.bytes, LEN, SECONDS(0.02));
 		ismi_sys_hook = NULL;
 		ck_assert_msg(n == next[i].result, "%zu: %lld instead of %lld", i, (long long)n, (long long)next[i].result);
 		for (size_t at = LEN; at < ROOM; at++)
@@ -374,7 +359,7 @@ START_TEST(a_part_that_leaves_the_ring_is_refused)
 	for (size_t i = 0; i < 3 * sizeof wrong / sizeof wrong[0]; i++) {
 		stage_open(ISM_SPIN_NONE);
 		atomic_store(t.head, wrong[i / 3]);
-		int64_t r = i % 3 == 0 ? ism_ring_peek(t.in, &p, &len) : read_now(ROOM, i % 3 == 1 ? 0 : 0.01);
+		int64_t r = i % 3 == 0 ? ism_ring_peek(pair.in, &p, &len) : read_now(ROOM, i % 3 == 1 ? 0 : 0.01);
 		ck_assert_msg(r == -EPROTO, "%zu: %lld", i, (long long)r);
 		stage_close();
 	}
@@ -389,7 +374,7 @@ static void *write_many_main(void *arg)
 
 	for (unsigned int i = 0; i < 2000; i++) {
 		size_t len = unit_below(&seed, RECORD), from = unit_below(&seed, ROOM - RECORD);
-		ck_assert_int_eq(ism_ring_write(t.out, t.from.bytes + from, len, SECONDS(20)), 0);
+		ck_assert_int_eq(ism_ring_write(pair.out, t.from.bytes + from, len, SECONDS(20)), 0);
 	}
 	return NULL;
 }
@@ -407,26 +392,26 @@ START_TEST(records_of_any_length_in_order)
 		int64_t r;
 		switch (unit_below(&mine, 4)) {
 		case 0:
-			ok(ism_ring_wait(t.in, 0, SECONDS(20)));
-			ok(ism_ring_peek(t.in, &p, &n));
+			ok(ism_ring_wait(pair.in, 0, SECONDS(20)));
+			ok(ism_ring_peek(pair.in, &p, &n));
 			break;
 		case 1:
-			while ((r = ism_ring_read(t.in, t.to.bytes, ROOM, 0)) == -EAGAIN)
+			while ((r = ism_ring_read(pair.in, t.to.bytes, ROOM, 0)) == -EAGAIN)
 				;
 			n = (size_t)ok(r);
 			break;
 		case 2:
-			while ((r = ism_ring_read(t.in, t.to.bytes, ROOM, 1000)) == -ETIMEDOUT)
+			while ((r = ism_ring_read(pair.in, t.to.bytes, ROOM, 1000)) == -ETIMEDOUT)
 				;
 			n = (size_t)ok(r);
 			break;
 		default:
-			n = (size_t)ok(ism_ring_read(t.in, t.to.bytes, ROOM, SECONDS(20)));
+			n = (size_t)ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(20)));
 		}
 		ck_assert_uint_eq(n, len);
 		ck_assert_int_eq(memcmp(p, t.from.bytes + from, len), 0);
 		if (p != t.to.bytes)
-			ok(ism_ring_release(t.in));
+			ok(ism_ring_release(pair.in));
 	}
 	pthread_join(t.writer, NULL);
 	stage_close();
