@@ -58,6 +58,8 @@ Suite *events_suite(void);
 Suite *kick_suite(void);
 Suite *misc_suite(void);
 Suite *rings_suite(void);
+Suite *ring_ends_suite(void);
+Suite *ring_streams_suite(void);
 Suite *replace_suite(void);
 
 #endif /* CONFORMANCE_H */
