@@ -242,7 +242,7 @@ int ismi_driver_list(struct ism_device *dev, uint64_t token, uint64_t skip, stru
 /* A direct link: its number and id, and its descriptors (the caller's) in fds[]; their number. */
 int ismi_driver_link(struct ism_device *dev, uint64_t devid, uint32_t *ret_number, uint64_t *ret_id, int fds[4]);
 
-/* region.c: free a handle, unless somebody has to know later that there was one. */
+/* handle.c: free a handle, unless somebody has to know later that there was one. */
 void ismi_region_free(struct ism_region *region);
 /* A handle for what the device gave: under device.lock.  mem's descriptor is closed in any case. */
 int ismi_handle_new(struct ism_device *dev, struct ismi_memory *mem, uint32_t rights, uint32_t flags,
@@ -253,12 +253,15 @@ static inline void ismi_handle_del(struct ism_region *region)
 {
 	ismi_handles_del(region->dev, &region, 1);
 }
-/* region.c: a handle goes, and with the last one of its rights the mapping.  Forget a reference that has neither. */
+/* handle.c: a handle goes, and with the last one of its rights the mapping.  Forget a reference that has neither. */
 void ismi_mapping_put(struct ism_device *dev, struct ismi_ref *ref, bool writable);
 void ismi_ref_del(struct ism_device *dev, struct ismi_ref *ref);
+enum { ISMI_HUGE_PAGE = 2 * 1024 * 1024 };
 /* Give a region what was wished for. */
 int ismi_handle_wishes(struct ism_region *region, uint32_t flags, int node);
+/* alloc.c */
 int ismi_alloc_check(const struct ism_device *dev, size_t size, const struct ism_alloc_opts *o, struct ismi_alloc *ret);
+/* region.c */
 int ismi_attach_check(uint32_t rights, const struct ism_attach_opts *opts, uint32_t *ret_flags);
 int ismi_attach_locked(struct ism_device *dev, uint64_t token, uint32_t rights, uint32_t flags,
 		       struct ism_region **ret);
@@ -280,7 +283,7 @@ int ismi_no_replace(struct ism_device *dev, uint64_t token, const struct ismi_al
 int ismi_no_successor(struct ism_device *dev, uint64_t token, uint64_t *ret_token, uint32_t *ret_others);
 int ismi_no_shut_out(struct ism_device *dev, uint64_t token, const uint64_t *devid, size_t nr, struct ismi_memory *ret);
 
-/* Under both locks. */
+/* handle.c: under both locks. */
 struct ismi_ref *ismi_ref_find(struct ism_device *dev, uint64_t token);
 /* Does anything here refer to a region that the device refers to?  Under device.lock. */
 bool ismi_token_ours(struct ism_device *dev, uint64_t token);
