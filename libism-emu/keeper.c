@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "base/wire.h"
-#include "host.h"
+#include "seat.h"
 
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>

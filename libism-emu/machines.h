@@ -8,7 +8,8 @@
 #define MACHINES_H
 
 #include "conf.h"
-#include "host.h"
+#include "seat.h"
+#include "server.h"
 
 enum { MACHINES_MAX = 64 };
 

@@ -5,8 +5,8 @@
  * check_texts.c - words for people: errors, log lines, references; and the
  * structures by which callers of other versions are told apart.
  */
-#include "host.h"
 #include "internal.h"
+#include "seat.h"
 #include "unit.h"
 
 #include <ctype.h>

@@ -17,7 +17,7 @@
 #include "emu.h"
 
 #include "base/spec.h"
-#include "host.h"
+#include "seat.h"
 #include "store.h"
 
 #include <errno.h>
