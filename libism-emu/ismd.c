@@ -5,6 +5,7 @@
  * ismd.c - the host of a domain as a daemon.
  */
 #include "conf.h"
+#include "daemon.h"
 #include "host.h"
 #include "machines.h"
 
@@ -24,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -261,113 +261,6 @@ static void hold_signals(bool hold)
 	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-/* Where they are closed, something of ours would take their numbers, and go when the background begins. */
-static void fill_stdio(void)
-{
-	int fd;
-
-	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
-		;
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
-/* A region is a descriptor here. */
-static void raise_limits(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-}
-
-/* Tell the service manager (sd_notify(3)'s protocol). */
-static void tell_manager(const char *state)
-{
-	const char *name = secure_getenv("NOTIFY_SOCKET");
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = name == NULL ? 0 : strlen(name);
-	int fd;
-
-	if (len == 0 || len >= sizeof addr.sun_path)
-		return;
-	memcpy(addr.sun_path, name, len);
-	if (*name == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	close(fd);
-}
-
-static void to_syslog(void *data, int level, const char *subsystem, const char *message)
-{
-	static const int priority[] = { LOG_DEBUG, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
-
-	(void)data;
-	syslog(priority[level], "%s: %s", subsystem, message);
-}
-
-/*
- * Go to the background.  Returns in the child, with the pipe to tell the
- * waiting parent how it went; the parent exits when it knows.
- */
-static int go_background(void)
-{
-	char text[512];
-	ssize_t n, len = 0;
-	int pipe_fds[2];
-
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		perror("ismd: pipe");
-		exit(1);
-	}
-	switch (fork()) {
-	case -1:
-		perror("ismd: fork");
-		exit(1);
-	case 0:
-		close(pipe_fds[0]);
-		setsid();
-		return pipe_fds[1];
-	default:
-		close(pipe_fds[1]);
-	}
-	while ((n = read(pipe_fds[0], text + len, sizeof text - (size_t)len - 1)) > 0)
-		len += n;
-	text[len] = '\0';
-	if (strcmp(text, "ready") == 0)
-		exit(0);
-	fprintf(stderr, "ismd: %s\n", len > 0 ? text : "ended before it was ready");
-	exit(1);
-}
-
-/* The last word to whoever started us: "ready", or why not. */
-static void report(int *pipe_fd, const char *text)
-{
-	if (*pipe_fd < 0)
-		return;
-	dprintf(*pipe_fd, "%s", text);
-	close(*pipe_fd);
-	*pipe_fd = -1;
-}
-
-static void detach_stdio(void)
-{
-	int null = open("/dev/null", O_RDWR);
-
-	for (int fd = 0; fd <= 2; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-	if (chdir("/") < 0)
-		syslog(LOG_WARNING, "cannot leave the working directory");
-}
-
 /* A program that hosts the domain besides its own business would not survive being asked. */
 static bool is_daemon(const char *path)
 {
@@ -523,13 +416,13 @@ static int run(const struct options *o, int *pipe_fd)
 	setproctitle("%s", seat.path);
 	ismi_info(&server.opts.log, "ismd", "hosting %s, domain %016llx", seat.path,
 		  (unsigned long long)server.opts.gid);
-	report(pipe_fd, "ready");
+	daemon_report(pipe_fd, "ready");
 	if (!o->foreground)
-		detach_stdio();
-	tell_manager("READY=1");
+		daemon_detach_stdio();
+	daemon_tell_manager("READY=1");
 	server_run(&server);
 	hold_signals(true);
-	tell_manager("STOPPING=1");
+	daemon_tell_manager("STOPPING=1");
 	bool over = domain_ends(o);
 	ismi_info(&server.opts.log, "ismd", over ? "no longer hosting %s" : "leaving %s to another", seat.path);
 	machines_leave(&machines);
@@ -564,7 +457,7 @@ int main(int argc, char **argv, char **envp)
 	struct options o;
 	int pipe_fd = -1;
 
-	fill_stdio();
+	daemon_fill_stdio();
 	if (argc > 1 && strcmp(argv[1], "--keeper") == 0)
 		return be_keeper(argc, argv);
 	setproctitle_init(argc, argv, envp);
@@ -573,17 +466,17 @@ int main(int argc, char **argv, char **envp)
 		fputs("ismd: libsodium cannot be initialised\n", stderr);
 		return 1;
 	}
-	raise_limits();
+	daemon_raise_limits();
 	if (!o.foreground) {
 		openlog("ismd", LOG_PID, LOG_DAEMON);
-		o.conf.server.log.sink = to_syslog;
-		pipe_fd = go_background();
+		o.conf.server.log.sink = daemon_to_syslog;
+		pipe_fd = daemon_go_background();
 	}
 	int r = run(&o, &pipe_fd);
 	if (r == 0)
 		return 0;
 	if (pipe_fd >= 0)
-		report(&pipe_fd, ismi_fail_text());
+		daemon_report(&pipe_fd, ismi_fail_text());
 	else
 		fprintf(stderr, "ismd: %s\n", ismi_fail_text());
 	return 1;
