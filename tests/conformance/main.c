@@ -205,6 +205,7 @@ int main(int argc, char **argv)
 	}
 	Suite *const suites[] = { regions_suite(), pool_suite(), batches_suite(), rights_suite(), bells_suite(), events_suite(),
 				  misc_suite(),	   rings_suite(), ring_ends_suite(), ring_streams_suite(),
-				  in_machine() ? NULL : kick_suite(), replace_suite(), NULL };
+				  replace_suite(),
+				  in_machine() ? NULL : kick_suite(), NULL };
 	return harness_main(argc, argv, suites);
 }
