@@ -360,6 +360,12 @@ func TestHostile(t *testing.T) {
 			if err == nil {
 				reader.Release()
 			}
+			several := [][]byte{buf[:1000], buf[1000:], make([]byte, 100)}
+			n, err = reader.ReadMany(several)
+			if n > len(several) || n > 0 && len(several[n-1]) > len(buf) || (n > 0) == (err != nil) {
+				t.Errorf("seed %d: %d records, %v", seed, n, err)
+				break
+			}
 		}
 		<-done
 		ok(t, region.Close())

@@ -216,9 +216,14 @@ static inline int go_ring_ready(struct ism_region *region, struct ism_ring *ring
 	return r != -EPIPE || now != -EAGAIN ? now : gone == -EPIPE ? -ECONNRESET : gone;
 }
 
+/*
+ * The calls of the data path take handles as void, and bytes as unsigned char: to
+ * check a pointer to a struct that it does not know, or the slice that a void
+ * pointer points into, Go 1.19 allocates.
+ */
+
 /* A record: copied if it fits, and its length; else lent, until it is released, and 0 and a pointer. */
-static inline struct go_result go_ring_take(struct ism_region *region, struct ism_ring *ring, void *buf, size_t cap,
-					    int effort)
+static inline struct go_result go_ring_take(void *region, void *ring, unsigned char *buf, size_t cap, int effort)
 {
 	const void *record = NULL;
 	size_t len = 0;
@@ -236,8 +241,7 @@ static inline struct go_result go_ring_take(struct ism_region *region, struct is
 	return (struct go_result){ .r = (int64_t)len, .len = len };
 }
 
-static inline struct go_result go_ring_put(struct ism_region *region, struct ism_ring *ring, const void *data,
-					   size_t len, int effort)
+static inline struct go_result go_ring_put(void *region, void *ring, const unsigned char *data, size_t len, int effort)
 {
 	void *room = NULL;
 	int r = go_ring_ready(region, ring, len, 0, effort);
@@ -252,10 +256,7 @@ static inline struct go_result go_ring_put(struct ism_region *region, struct ism
 	return (struct go_result){ .r = (int64_t)len };
 }
 
-/*
- * Room for a record of @len bytes, or the next record, in place.  Handles are void
- * here: to check a pointer to a struct that it does not know, Go 1.19 allocates.
- */
+/* Room for a record of @len bytes, or the next record, in place. */
 static inline struct go_result go_ring_lend(void *region, void *ring, size_t len, int reads, int effort)
 {
 	const void *record = NULL;
@@ -267,6 +268,78 @@ static inline struct go_result go_ring_lend(void *region, void *ring, size_t len
 	if (r < 0)
 		return go_result(r);
 	return (struct go_result){ .ptr = reads ? (void *)record : room, .len = len };
+}
+
+/*
+ * Several records go through one piece of Go's memory: C is not given slices of
+ * slices, which Go 1.21 is the first that could pin.
+ */
+enum {
+	GO_MANY = 64,		/* records in one call */
+	GO_STRIDE = 512,	/* room for a record of unknown length */
+};
+
+struct go_slot {
+	uint64_t at;		/* where in that memory */
+	uint64_t len;		/* reading: first what it may be at most */
+};
+
+static inline struct go_result go_ring_put_many(void *region, void *ring, const unsigned char *data,
+						const struct go_slot *slot, size_t nr, int effort)
+{
+	struct ism_ring_buf record[GO_MANY];
+	int r = go_ring_ready(region, ring, slot[0].len, 0, effort);
+
+	if (r < 0)
+		return go_result(r);
+	for (size_t i = 0; i < nr; i++)
+		record[i] = (struct ism_ring_buf){ (void *)(data + slot[i].at), slot[i].len };
+	return go_result(ism_ring_write_many(ring, record, nr, 0));
+}
+
+/* Give slots their room, @stride bytes each as far as there is so much left: to how many. */
+static inline size_t go_slots(struct go_slot *slot, size_t nr, struct ism_ring_buf *room, unsigned char *buf, size_t size,
+			      size_t used, size_t stride)
+{
+	size_t n = 0;
+
+	for (; n < nr && (n == 0 || used < size); n++) {
+		size_t len = stride < slot[n].len ? stride : slot[n].len;
+		if (len > size - used)
+			len = size - used;
+		slot[n].at = used;
+		room[n] = (struct ism_ring_buf){ buf + used, len };
+		used += len;
+	}
+	return n;
+}
+
+/* The records that are there, as far as they fit; lent, and 0, is the first if it does not. */
+static inline struct go_result go_ring_take_many(void *region, void *ring, unsigned char *buf, size_t size,
+						 struct go_slot *slot, size_t nr, int effort)
+{
+	struct ism_ring_buf room[GO_MANY];
+	const void *record = NULL;
+	size_t done = 0, used = 0, len = 0;
+	int r = go_ring_ready(region, ring, 0, 1, effort);
+
+	while (r == 0 && (r = ism_ring_peek(ring, &record, &len)) == 0 && len <= slot[done].len && len <= size - used) {
+		/* Those behind it may be longer, or not be there. */
+		size_t n = go_slots(slot + done, nr - done, room, buf, size, used, len < GO_STRIDE ? GO_STRIDE : len);
+		r = ism_ring_read_many(ring, room, n, 0);
+		if (r == -EMSGSIZE)	/* it had @len bytes */
+			r = -EPROTO;
+		for (int i = 0; i < r; i++) {
+			slot[done].len = room[i].len;
+			used = slot[done].at + room[i].len;
+			done++;
+		}
+		if (r > 0)	/* only a look: nobody is to ring for what is not read now */
+			r = done < nr ? ism_ring_wait(ring, 0, 0) : -EAGAIN;
+	}
+	if (done > 0)
+		return (struct go_result){ .r = (int64_t)done };	/* what else is wrong, the next call says */
+	return r < 0 ? go_result(r) : (struct go_result){ .ptr = (void *)record, .len = len };
 }
 
 /* What was lent is published, @len bytes of it, or given back. */

@@ -70,6 +70,13 @@ type end struct {
 	once     sync.Once
 	deadline deadline
 	lent     []byte // the rest of a record that was too long
+	several  *batch // for WriteMany and ReadMany, once one was called
+}
+
+// A batch is what carries several records between Go and C.
+type batch struct {
+	slots [C.GO_MANY]C.struct_go_slot
+	data  [64 << 10]byte
 }
 
 func newEnd(r *Region, create, reads bool, place Place) (*end, error) {
@@ -185,7 +192,7 @@ func (e *end) Close() error {
 		close(e.closed)
 		e.turn <- struct{}{} // whoever has it gives it back: closed ends its wait
 		C.ism_ring_close(e.c)
-		e.c, e.lent = nil, nil
+		e.c, e.lent, e.several = nil, nil, nil
 		e.region.rings.remove(e)
 	})
 	if !first {
@@ -228,20 +235,17 @@ func (e *end) tryTake(p []byte, keep bool) (int, error) {
 	if len(e.lent) > 0 {
 		return e.rest(p, keep)
 	}
-	n := len(p)
-	if n == 0 {
-		p = nowhere[:]
+	look := func(effort C.int) C.struct_go_result {
+		return C.go_ring_take(unsafe.Pointer(e.region.c), unsafe.Pointer(e.c), bytesOf(p), C.size_t(len(p)), effort)
 	}
-	res := C.go_ring_take(e.region.c, e.c, unsafe.Pointer(&p[0]), C.size_t(n), C.GO_LOOK)
+	res := look(C.GO_LOOK)
 	if res.r == -C.EAGAIN {
-		res = e.slow(func(effort C.int) C.struct_go_result {
-			return C.go_ring_take(e.region.c, e.c, unsafe.Pointer(&p[0]), C.size_t(n), effort)
-		})
+		res = e.slow(look)
 	}
 	switch {
 	case res.ptr != nil:
 		e.lent = unsafe.Slice((*byte)(res.ptr), int(res.len))
-		return e.rest(p[:n], keep)
+		return e.rest(p, keep)
 	case res.r == -C.EAGAIN:
 		return 0, errAgain
 	}
@@ -273,6 +277,14 @@ func (e *end) slow(call func(effort C.int) C.struct_go_result) C.struct_go_resul
 // nowhere is what an empty slice begins at, for C.
 var nowhere [1]byte
 
+// bytesOf is a slice for C. The type matters: see glue.h.
+func bytesOf(p []byte) *C.uchar {
+	if len(p) == 0 {
+		p = nowhere[:]
+	}
+	return (*C.uchar)(unsafe.Pointer(&p[0]))
+}
+
 func (e *end) rest(p []byte, keep bool) (int, error) {
 	if !keep {
 		e.lent = nil // it is still in the ring, and will be lent again
@@ -288,29 +300,36 @@ func (e *end) rest(p []byte, keep bool) (int, error) {
 
 // put writes a record.
 func (e *end) put(p []byte) error {
-	from := p
-	if len(p) == 0 {
-		from = nowhere[:]
+	res, err := e.again(func(effort C.int) C.struct_go_result {
+		return C.go_ring_put(unsafe.Pointer(e.region.c), unsafe.Pointer(e.c), bytesOf(p), C.size_t(len(p)), effort)
+	})
+	if err != nil {
+		return err
 	}
+	_, err = e.outcome(res)
+	return err
+}
+
+// again makes a call, and waits and makes it again, until it says more than "not now".
+func (e *end) again(look func(effort C.int) C.struct_go_result) (C.struct_go_result, error) {
 	for {
-		if err := e.alone(); err != nil {
-			return err
+		if !e.reads {
+			if err := e.alone(); err != nil {
+				return C.struct_go_result{}, err
+			}
 		}
-		res := C.go_ring_put(e.region.c, e.c, unsafe.Pointer(&from[0]), C.size_t(len(p)), C.GO_LOOK)
+		res := look(C.GO_LOOK)
 		if res.r == -C.EAGAIN {
-			res = e.slow(func(effort C.int) C.struct_go_result {
-				return C.go_ring_put(e.region.c, e.c, unsafe.Pointer(&from[0]), C.size_t(len(p)), effort)
-			})
+			res = e.slow(look)
 		}
 		if res.r != -C.EAGAIN {
-			_, err := e.outcome(res)
-			return err
+			return res, nil
 		}
 		if err := e.park(); err != nil {
-			return err
+			return C.struct_go_result{}, err
 		}
 		if err := e.over(); err != nil {
-			return err
+			return C.struct_go_result{}, err
 		}
 	}
 }
@@ -329,32 +348,16 @@ func (e *end) lend(n int) ([]byte, error) {
 	if e.reads {
 		reads = 1
 	}
-	look := func(effort C.int) C.struct_go_result {
+	res, err := e.again(func(effort C.int) C.struct_go_result {
 		return C.go_ring_lend(unsafe.Pointer(e.region.c), unsafe.Pointer(e.c), C.size_t(n), reads, effort)
+	})
+	if err == nil {
+		_, err = e.outcome(res)
 	}
-	for {
-		if !e.reads {
-			if err := e.alone(); err != nil {
-				return nil, err
-			}
-		}
-		res := look(C.GO_LOOK)
-		if res.r == -C.EAGAIN {
-			res = e.slow(look)
-		}
-		if res.r != -C.EAGAIN {
-			if _, err := e.outcome(res); err != nil {
-				return nil, err
-			}
-			return unsafe.Slice((*byte)(res.ptr), int(res.len)), nil
-		}
-		if err := e.park(); err != nil {
-			return nil, err
-		}
-		if err := e.over(); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
+	return unsafe.Slice((*byte)(res.ptr), int(res.len)), nil
 }
 
 // settle publishes n bytes of what was lent, or gives it back.
@@ -369,6 +372,84 @@ func (e *end) settle(n int) error {
 	}
 	_, err := e.outcome(C.go_ring_settle(unsafe.Pointer(e.c), C.size_t(n), reads))
 	return err
+}
+
+// batch is the end's own, while it has the turn.
+func (e *end) batch() *batch {
+	if e.several == nil {
+		e.several = new(batch)
+	}
+	return e.several
+}
+
+// fill takes as many records as one call carries: how many.
+func (b *batch) fill(records [][]byte) int {
+	n, used := 0, 0
+	for n < len(records) && n < len(b.slots) && len(records[n]) <= len(b.data)-used {
+		b.slots[n].at, b.slots[n].len = C.uint64_t(used), C.uint64_t(len(records[n]))
+		used += copy(b.data[used:], records[n])
+		n++
+	}
+	return n
+}
+
+// putMany writes some of the records, at least one, or says why not: how many.
+func (e *end) putMany(records [][]byte) (int, error) {
+	b := e.batch()
+	n := b.fill(records)
+	if n < 2 { // one, which may be a large one
+		if err := e.put(records[0]); err != nil {
+			return 0, err
+		}
+		return 1, nil
+	}
+	for done := 0; done < n; {
+		res, err := e.again(func(effort C.int) C.struct_go_result {
+			return C.go_ring_put_many(unsafe.Pointer(e.region.c), unsafe.Pointer(e.c), bytesOf(b.data[:]), &b.slots[done],
+				C.size_t(n-done), effort)
+		})
+		written := 0
+		if err == nil {
+			written, err = e.outcome(res)
+		}
+		if err != nil {
+			return done, err
+		}
+		done += written
+	}
+	return n, nil
+}
+
+// takeMany reads the records that are there, and waits for the first: how many.
+func (e *end) takeMany(bufs [][]byte) (int, error) {
+	b := e.batch()
+	if len(bufs) > len(b.slots) {
+		bufs = bufs[:len(b.slots)]
+	}
+	for i := range bufs {
+		b.slots[i].len = C.uint64_t(len(bufs[i]))
+	}
+	res, err := e.again(func(effort C.int) C.struct_go_result {
+		return C.go_ring_take_many(unsafe.Pointer(e.region.c), unsafe.Pointer(e.c), bytesOf(b.data[:]),
+			C.size_t(len(b.data)), &b.slots[0], C.size_t(len(bufs)), effort)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case res.ptr != nil: // too long for a batch, or for its buffer
+		n, err := e.take(bufs[0], false)
+		if err != nil {
+			return 0, err
+		}
+		bufs[0] = bufs[0][:n]
+		return 1, nil
+	}
+	n, err := e.outcome(res)
+	for i := 0; i < n; i++ {
+		slot := &b.slots[i]
+		bufs[i] = bufs[i][:copy(bufs[i], b.data[slot.at:slot.at+slot.len])]
+	}
+	return n, err
 }
 
 func (e *end) outcome(res C.struct_go_result) (int, error) {
@@ -434,6 +515,26 @@ func (w *RingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteMany writes records, each whole, in order, and waits for room: as so many calls
+// of Write would, but up to 64 short ones in one call of C, which is most of their cost.
+// It returns how many were written: fewer than there are only with an error, which is
+// why the next one was not. EHOSTDOWN: some more may be in the ring, but a reader that
+// sleeps could not be woken.
+func (w *RingWriter) WriteMany(records [][]byte) (int, error) {
+	if err := w.e.lock(); err != nil {
+		return 0, err
+	}
+	defer w.e.unlock()
+	for done := 0; done < len(records); {
+		n, err := w.e.putMany(records[done:])
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return len(records), nil
+}
+
 // Reserve waits for room for a record of n bytes, as Write does, and returns it: the
 // ring's memory itself, to be filled in place and published with Commit. What is in it
 // before is undefined. It fails as Write does: EMSGSIZE, if n is more than MaxRecord;
@@ -479,7 +580,7 @@ func (w *RingWriter) MaxRecord() int {
 	return w.e.maxRecord()
 }
 
-// SetDeadline is when Write and Reserve fail with os.ErrDeadlineExceeded; zero: never.
+// SetDeadline is when Write, WriteMany and Reserve fail with os.ErrDeadlineExceeded; zero: never.
 func (w *RingWriter) SetDeadline(t time.Time) error { return w.e.setDeadline(t) }
 
 // Close ends the ring: the reader reads what is there, and then io.EOF.
@@ -494,6 +595,27 @@ func (r *RingReader) Read(p []byte) (int, error) {
 	}
 	defer r.e.unlock()
 	return r.e.take(p, false)
+}
+
+// ReadMany reads records, one into each of bufs, and cuts that to the record's length. It
+// waits for the first, as Read does, and takes what else is there already, up to 64 in one
+// call of C: it returns how many, at least 1, or an error as Read has it. It ends before a
+// record that is longer than its buffer; io.ErrShortBuffer: the first one is.
+//
+//	n, err := r.ReadMany(bufs)
+//	for i := range bufs[:n] {
+//		use(bufs[i])
+//		bufs[i] = bufs[i][:cap(bufs[i])] // for the next call
+//	}
+func (r *RingReader) ReadMany(bufs [][]byte) (int, error) {
+	if err := r.e.lock(); err != nil {
+		return 0, err
+	}
+	defer r.e.unlock()
+	if len(bufs) == 0 {
+		return 0, nil
+	}
+	return r.e.takeMany(bufs)
 }
 
 // Peek waits for a record, as Read does, and returns it in place: the ring's memory
@@ -532,7 +654,7 @@ func (r *RingReader) MaxRecord() int {
 	return r.e.maxRecord()
 }
 
-// SetDeadline is when Read and Peek fail with os.ErrDeadlineExceeded; zero: never.
+// SetDeadline is when Read, ReadMany and Peek fail with os.ErrDeadlineExceeded; zero: never.
 func (r *RingReader) SetDeadline(t time.Time) error { return r.e.setDeadline(t) }
 
 // Close ends the ring: the writer gets EPIPE.

@@ -314,7 +314,7 @@ func TestInPlaceCrowd(t *testing.T) {
 // anything is one call on either end.
 func anything(w *ism.RingWriter, r *ism.RingReader, rng *rand.Rand) (err error) {
 	var buf [1000]byte
-	switch n := rng.Intn(len(buf)); rng.Intn(6) {
+	switch n := rng.Intn(len(buf)); rng.Intn(8) {
 	case 0:
 		_, err = w.Reserve(n)
 	case 1:
@@ -327,6 +327,209 @@ func anything(w *ism.RingWriter, r *ism.RingReader, rng *rand.Rand) (err error) 
 		err = r.Release()
 	case 5:
 		_, err = r.Read(buf[:])
+	case 6:
+		_, err = w.WriteMany([][]byte{buf[:n], nil, buf[:n/2]})
+	case 7:
+		var more [1000]byte
+		_, err = r.ReadMany([][]byte{buf[:], more[:]})
 	}
 	return err
+}
+
+// Several records at once.
+
+// rooms are n buffers of so many bytes.
+func rooms(n, size int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, size)
+	}
+	return bufs
+}
+
+func TestMany(t *testing.T) {
+	w, r, _, _ := ends(t, mib)
+	for _, n := range []int{1, 2, 3, 63, 64, 65, 200} {
+		records := make([][]byte, n)
+		for i := range records {
+			records[i] = pattern(i*i%1500, i) // also empty ones, and those of different lengths
+		}
+		same(t, must(w.WriteMany(records)), n)
+		for got, bufs := 0, rooms(n, 1500); got < n; {
+			count, err := r.ReadMany(bufs[got:])
+			ok(t, err)
+			if count < 1 || count > 64 {
+				t.Fatalf("%d records in one call", count)
+			}
+			for i := got; i < got+count; i++ {
+				if !bytes.Equal(bufs[i], records[i]) {
+					t.Fatalf("record %d of %d: %d bytes, expected %d", i, n, len(bufs[i]), len(records[i]))
+				}
+			}
+			got += count
+		}
+	}
+	same(t, must(w.WriteMany(nil)), 0)
+	same(t, must(r.ReadMany(nil)), 0)
+
+	// What is longer than goes between Go and C at once.
+	large := w.MaxRecord()
+	same(t, must(w.WriteMany([][]byte{pattern(3, 1), pattern(large, 2), pattern(4, 3)})), 3)
+	bufs := rooms(3, large)
+	got := 0
+	for got < 3 {
+		got += must(r.ReadMany(bufs[got:]))
+	}
+	if !bytes.Equal(bufs[1], pattern(large, 2)) || !bytes.Equal(bufs[2], pattern(4, 3)) {
+		t.Fatal("the records differ")
+	}
+}
+
+// Mixed sizes, against a reader that is as slow as its buffers: all are whole, and in order.
+func TestManyCrosses(t *testing.T) {
+	w, r, _, _ := ends(t, 16<<10)
+	rng, largest := rand.New(rand.NewSource(1)), w.MaxRecord() // which waits for the writer's turn
+	sizes := make([]int, 3000)
+	for i := range sizes {
+		if sizes[i] = rng.Intn(100); rng.Intn(10) == 0 {
+			sizes[i] = rng.Intn(largest + 1)
+		}
+	}
+	written := make(chan error, 1)
+	go func() {
+		rng := rand.New(rand.NewSource(2))
+		var err error
+		for i := 0; i < len(sizes) && err == nil; {
+			records := [][]byte{}
+			for n := rng.Intn(100); n >= 0 && i < len(sizes); n-- {
+				records = append(records, pattern(sizes[i], i))
+				i++
+			}
+			_, err = w.WriteMany(records)
+		}
+		written <- err
+	}()
+	ok(t, r.SetDeadline(time.Now().Add(patience)))
+	for i := 0; i < len(sizes); {
+		bufs := rooms(1+rng.Intn(80), 1+rng.Intn(200))
+		n, err := r.ReadMany(bufs)
+		if err == io.ErrShortBuffer {
+			if len(bufs[0]) >= sizes[i] {
+				t.Fatalf("record %d of %d bytes does not fit into %d", i, sizes[i], len(bufs[0]))
+			}
+			bufs[0] = make([]byte, largest)
+			n, err = r.ReadMany(bufs[:1])
+		}
+		ok(t, err)
+		for _, record := range bufs[:n] {
+			if !bytes.Equal(record, pattern(sizes[i], i)) {
+				t.Fatalf("record %d is %d bytes, expected %d", i, len(record), sizes[i])
+			}
+			i++
+		}
+	}
+	ok(t, <-written)
+}
+
+func TestManyStops(t *testing.T) {
+	w, r, _, _ := ends(t, 64<<10)
+	ok(t, w.SetDeadline(time.Now().Add(soon)))
+	n, err := w.WriteMany(rooms(1000, 1000)) // more than there is room for
+	timesOut(t, err)
+	if n < 10 || n >= 1000 {
+		t.Fatalf("%d records were written", n)
+	}
+	bufs := rooms(n, 1000)
+	got := 0
+	for got < n {
+		got += must(r.ReadMany(bufs[got:]))
+	}
+	ok(t, r.SetDeadline(time.Now().Add(soon)))
+	_, err = r.ReadMany(bufs) // neither more nor fewer
+	timesOut(t, err)
+	ok(t, w.SetDeadline(time.Time{}))
+	ok(t, r.SetDeadline(time.Time{}))
+
+	n, err = w.WriteMany([][]byte{pattern(1, 0), pattern(2, 0), make([]byte, w.MaxRecord()+1), pattern(3, 0)})
+	fails(t, syscall.EMSGSIZE, err)
+	same(t, n, 2)
+	bufs = [][]byte{make([]byte, 8), make([]byte, 1), make([]byte, 8)}
+	same(t, must(r.ReadMany(bufs)), 1) // the second does not fit
+	n, err = r.ReadMany(bufs[1:])
+	exactly(t, io.ErrShortBuffer, err)
+	same(t, n, 0)
+	same(t, must(r.ReadMany(bufs[2:])), 1)
+	same(t, len(bufs[2]), 2)
+
+	same(t, must(w.WriteMany([][]byte{[]byte("last"), []byte("words")})), 2)
+	ok(t, w.Close())
+	bufs = rooms(3, 8)
+	same(t, must(r.ReadMany(bufs)), 2)
+	same(t, string(bufs[1]), "words")
+	_, err = r.ReadMany(bufs)
+	exactly(t, io.EOF, err)
+	_, err = w.WriteMany(bufs)
+	closedError(t, err)
+	ok(t, r.Close())
+	_, err = r.ReadMany(bufs)
+	closedError(t, err)
+
+	w, r, _, _ = ends(t, 64<<10)
+	ok(t, r.Close())
+	n, err = w.WriteMany(rooms(2, 8))
+	fails(t, syscall.EPIPE, err)
+	same(t, n, 0)
+}
+
+// The calls that copy take slices of any memory, and allocate nothing.
+func TestCopiesAllocateNothing(t *testing.T) {
+	w, r, _, _ := ends(t, mib)
+	ok(t, w.SetDeadline(time.Now().Add(patience)))
+	ok(t, r.SetDeadline(time.Now().Add(patience)))
+	// Bytes in an object with pointers, of which C is to see none.
+	mixed := &struct {
+		next *int
+		buf  [64]byte
+	}{next: new(int)}
+	same(t, testing.AllocsPerRun(1000, func() {
+		if n, err := w.Write(mixed.buf[:]); n != 64 || err != nil {
+			panic(err)
+		}
+		if n, err := r.Read(mixed.buf[:]); n != 64 || err != nil {
+			panic(err)
+		}
+	}), 0)
+	records := [][]byte{mixed.buf[:10], mixed.buf[10:30], nil}
+	bufs, into := rooms(3, 64), make([][]byte, 3)
+	same(t, testing.AllocsPerRun(1000, func() {
+		copy(into, bufs)
+		if n, err := w.WriteMany(records); n != 3 || err != nil {
+			panic(err)
+		}
+		if n, err := r.ReadMany(into); n != 3 || err != nil || len(into[1]) != 20 {
+			panic(err)
+		}
+	}), 0)
+}
+
+func BenchmarkWriteRead(b *testing.B) {
+	w, r, _, _ := ends(b, mib)
+	buf := make([]byte, 64)
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		must(w.Write(buf))
+		must(r.Read(buf))
+	}
+}
+
+// One operation is one record.
+func BenchmarkWriteReadMany(b *testing.B) {
+	w, r, _, _ := ends(b, mib)
+	records, into := rooms(64, 64), make([][]byte, 64)
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += len(records) {
+		must(w.WriteMany(records))
+		copy(into, records)
+		same(b, must(r.ReadMany(into)), len(into))
+	}
 }
