@@ -141,8 +141,9 @@ static void ring_dealloc(PyObject *self)
 struct transfer {
 	struct ring_object *self;
 	struct ism_ring *ring;
-	void *buf;
-	size_t len;
+	void *buf;		/* several records: an array of struct ism_ring_buf */
+	size_t len;		/* bytes, also of several */
+	size_t nr;
 };
 
 static int64_t wait_write(void *arg, int64_t timeout_ns)
@@ -166,6 +167,13 @@ static int64_t wait_ready(void *arg, int64_t timeout_ns)
 	return atomic_load(&t->self->closing) ? -EBADF : ism_ring_wait(t->ring, t->len, timeout_ns);
 }
 
+static int64_t wait_write_many(void *arg, int64_t timeout_ns)
+{
+	const struct transfer *t = arg;
+
+	return atomic_load(&t->self->closing) ? -EBADF : ism_ring_write_many(t->ring, t->buf, t->nr, timeout_ns);
+}
+
 /* At once if that is possible, else wait.  Below 0: an exception is set. */
 static int64_t transfer(struct transfer *t, ismpy_waiter call, int64_t timeout_ns)
 {
@@ -187,7 +195,7 @@ static PyObject *ring_send(struct ring_object *self, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "y*|O&", &data, ismpy_timeout, &timeout))
 		return NULL;
-	struct transfer t = { self, ring_lock(self), data.buf, (size_t)data.len };
+	struct transfer t = { self, ring_lock(self), data.buf, (size_t)data.len, 1 };
 	if (t.ring != NULL) {
 		r = transfer(&t, wait_write, timeout);
 		ring_unlock(self);
@@ -205,7 +213,7 @@ static PyObject *ring_recv_into(struct ring_object *self, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "w*|O&", &buf, ismpy_timeout, &timeout))
 		return NULL;
-	struct transfer t = { self, ring_lock(self), buf.buf, (size_t)buf.len };
+	struct transfer t = { self, ring_lock(self), buf.buf, (size_t)buf.len, 1 };
 	if (t.ring != NULL) {
 		r = transfer(&t, wait_read, timeout);
 		ring_unlock(self);
@@ -226,7 +234,7 @@ static PyObject *take_record(struct ring_object *self, struct ism_ring *ring)
 	PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
 	if (bytes == NULL)
 		return NULL;
-	struct transfer t = { self, ring, PyBytes_AsString(bytes), len };
+	struct transfer t = { self, ring, PyBytes_AsString(bytes), len, 1 };
 	r = (int)transfer(&t, wait_read, len > LONG_COPY ? -1 : 0);
 	if (r < 0)
 		Py_CLEAR(bytes);
@@ -240,7 +248,7 @@ static PyObject *ring_recv(struct ring_object *self, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "|O&", ismpy_timeout, &timeout))
 		return NULL;
-	struct transfer t = { self, ring_lock(self), NULL, 0 };
+	struct transfer t = { self, ring_lock(self), NULL, 0, 1 };
 	if (t.ring == NULL)
 		return NULL;
 	if (transfer(&t, wait_ready, timeout) >= 0)
@@ -258,7 +266,7 @@ static PyObject *ring_wait(struct ring_object *self, PyObject *args)
 		return NULL;
 	if (len < 0)
 		return PyErr_Format(PyExc_ValueError, "room for %zd bytes: expected 0 or more", len);
-	struct transfer t = { self, ring_lock(self), NULL, (size_t)len };
+	struct transfer t = { self, ring_lock(self), NULL, (size_t)len, 1 };
 	if (t.ring == NULL)
 		return NULL;
 	r = transfer(&t, wait_ready, timeout);
@@ -266,6 +274,158 @@ static PyObject *ring_wait(struct ring_object *self, PyObject *args)
 	if (r < 0)
 		return NULL;
 	Py_RETURN_NONE;
+}
+
+/* ------------------------------------------------------------------ several records at once */
+
+/* The records of a tuple, held while they are written. */
+struct records {
+	Py_buffer *held;
+	struct ism_ring_buf *buf;
+	Py_ssize_t nr;
+	size_t len;
+};
+
+static void let_go(struct records *r)
+{
+	while (r->nr > 0)
+		PyBuffer_Release(&r->held[--r->nr]);
+	PyMem_Free(r->held);
+	PyMem_Free(r->buf);
+}
+
+/* 0, or -1 and an exception. */
+static int hold(struct records *r, PyObject *tuple, Py_ssize_t nr)
+{
+	*r = (struct records){ .held = PyMem_Calloc((size_t)nr, sizeof *r->held),
+			       .buf = PyMem_Calloc((size_t)nr, sizeof *r->buf) };
+	if (r->held == NULL || r->buf == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (; r->nr < nr; r->nr++) {
+		Py_buffer *held = &r->held[r->nr];
+		if (PyObject_GetBuffer(PyTuple_GetItem(tuple, r->nr), held, PyBUF_SIMPLE) < 0)
+			return -1;
+		r->buf[r->nr] = (struct ism_ring_buf){ held->buf, (size_t)held->len };
+		r->len += (size_t)held->len;
+	}
+	return 0;
+}
+
+static PyObject *ring_send_many(struct ring_object *self, PyObject *args)
+{
+	struct records records = { .nr = 0 };
+	int64_t timeout = -1, r = -1;
+	PyObject *iterable, *tuple;
+
+	if (!PyArg_ParseTuple(args, "O|O&", &iterable, ismpy_timeout, &timeout))
+		return NULL;
+	tuple = PySequence_Tuple(iterable);
+	Py_ssize_t nr = tuple == NULL ? -1 : PyTuple_Size(tuple);
+	if (nr >= 0 && hold(&records, tuple, nr) == 0) {
+		struct transfer t = { self, ring_lock(self), records.buf, records.len, (size_t)nr };
+		if (t.ring != NULL) {
+			r = nr == 0 ? 0 : transfer(&t, wait_write_many, timeout);
+			ring_unlock(self);
+		}
+	}
+	let_go(&records);
+	Py_XDECREF(tuple);
+	return r < 0 ? NULL : PyLong_FromLongLong(r);
+}
+
+enum { READ_AT_ONCE = 64, SHORT_RECORD = 256 };
+
+/*
+ * Records of up to LONG_COPY bytes, of which the first has @len, through @room, which
+ * is as large: those behind it may be longer than what is left for them, which ends
+ * this.  How many, or below 0; -1 is an exception.
+ */
+static int64_t take_short(struct ism_ring *ring, PyObject *list, char *room, size_t len, Py_ssize_t max)
+{
+	size_t step = len < SHORT_RECORD ? SHORT_RECORD : len;
+	struct ism_ring_buf buf[READ_AT_ONCE];
+	int nr = 0, r;
+
+	for (; nr < READ_AT_ONCE && nr < max && step * ((size_t)nr + 1) <= LONG_COPY; nr++)
+		buf[nr] = (struct ism_ring_buf){ room + step * (size_t)nr, step };
+	r = ism_ring_read_many(ring, buf, (size_t)nr, 0);
+	if (r == -EMSGSIZE)	/* it had @len bytes */
+		return -EPROTO;
+	for (int i = 0; i < r; i++) {
+		PyObject *one = PyBytes_FromStringAndSize(buf[i].data, (Py_ssize_t)buf[i].len);
+		int added = one == NULL ? -1 : PyList_Append(list, one);
+		Py_XDECREF(one);
+		if (added < 0)
+			return -1;
+	}
+	return r;
+}
+
+/* A record of more than LONG_COPY bytes, which may take a while. */
+static int take_long(struct ring_object *self, struct ism_ring *ring, PyObject *list)
+{
+	PyObject *one = take_record(self, ring);
+	int r = one == NULL ? -1 : PyList_Append(list, one);
+
+	Py_XDECREF(one);
+	return r;
+}
+
+/* What is there, up to @max records; what is wrong behind the first is for the next call. */
+static int take_all(struct ring_object *self, struct ism_ring *ring, PyObject *list, Py_ssize_t max)
+{
+	char *room = PyMem_Malloc(LONG_COPY);
+	Py_ssize_t nr = 0;
+	const void *record;
+	int64_t r = 0;
+	size_t len;
+
+	if (room == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (; nr < max; nr += (Py_ssize_t)r) {
+		/* After the first, only a look: the peer is not asked to ring for more. */
+		r = nr == 0 ? 0 : ism_ring_wait(ring, 0, 0);
+		if (r == 0)
+			r = ism_ring_peek(ring, &record, &len);
+		if (r == 0 && len > LONG_COPY) {
+			if (nr == 0)
+				r = take_long(self, ring, list);
+			break;
+		}
+		if (r == 0)
+			r = take_short(ring, list, room, len, max - nr);
+		if (r < 0)
+			break;
+	}
+	PyMem_Free(room);
+	if (nr == 0 && r < 0 && !PyErr_Occurred())
+		ismpy_error(r);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *ring_recv_many(struct ring_object *self, PyObject *args)
+{
+	PyObject *list = NULL;
+	int64_t timeout = -1;
+	Py_ssize_t max;
+
+	if (!PyArg_ParseTuple(args, "n|O&", &max, ismpy_timeout, &timeout))
+		return NULL;
+	if (max < 1)
+		return PyErr_Format(PyExc_ValueError, "%zd records: expected 1 or more", max);
+	struct transfer t = { self, ring_lock(self), NULL, 0, 1 };
+	if (t.ring == NULL)
+		return NULL;
+	if (transfer(&t, wait_ready, timeout) >= 0)
+		list = PyList_New(0);
+	if (list != NULL && take_all(self, t.ring, list, max) < 0)
+		Py_CLEAR(list);
+	ring_unlock(self);
+	return list;
 }
 
 /* ------------------------------------------------------------------ in place */
@@ -393,6 +553,14 @@ static PyMethodDef methods[] = {
 	{ "recv", (PyCFunction)ring_recv, METH_VARARGS,
 	  "recv(timeout=None, /)\n--\n\nRead one record as bytes; wait for it if need be.\n\n"
 	  "Raises BrokenPipeError at the end, TimeoutError, or BlockingIOError where timeout is 0." },
+	{ "send_many", (PyCFunction)ring_send_many, METH_VARARGS,
+	  "send_many(records, timeout=None, /)\n--\n\nWrite records, copying them, and return how many were written.\n\n"
+	  "Waits for room for the first; the others follow as far as there is room at once.  For short\n"
+	  "records much cheaper than so many calls of send()." },
+	{ "recv_many", (PyCFunction)ring_recv_many, METH_VARARGS,
+	  "recv_many(count, timeout=None, /)\n--\n\nRead up to count records, and return them as a list of bytes.\n\n"
+	  "Waits for the first, as recv() does, and takes others that are there already; a record of\n"
+	  "more than 64 KiB comes alone." },
 	{ "recv_into", (PyCFunction)ring_recv_into, METH_VARARGS,
 	  "recv_into(buffer, timeout=None, /)\n--\n\nRead one record into a buffer, and return its length." },
 	{ "wait", (PyCFunction)ring_wait, METH_VARARGS,

@@ -21,8 +21,6 @@ NOT_USED = {
     "ism_region_data": "the same",
     "ism_region_device": "a Region has its Device",
     "ism_alloc_region": "ism_alloc_regions() with one",
-    "ism_ring_write_many": "not offered yet",
-    "ism_ring_read_many": "not offered yet",
     "ism_query_domain": "not offered yet",
     "ism_list_users": "not offered yet",
     "ism_ring_region": "the ring keeps its Region",

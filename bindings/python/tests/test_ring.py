@@ -79,6 +79,98 @@ def test_recv_into(ends):
         reader.recv_into(b"constant")
 
 
+def test_many(ends):
+    writer, reader = ends
+    records = [bytes([i % 251]) * (i * i % 1500) for i in range(200)]  # empty ones, too, and of different lengths
+    assert writer.send_many(records, 5) == 200
+    got = []
+    while len(got) < 200:
+        some = reader.recv_many(150, 5)
+        assert 1 <= len(some) <= 150
+        got += some
+    assert got == records
+    assert writer.send_many(iter([bytearray(b"a"), memoryview(b"bc").cast("H"), b""])) == 3  # any buffers
+    assert reader.recv_many(1) == [b"a"]
+    assert reader.recv_many(9) == [b"bc", b""]
+    with pytest.raises(BlockingIOError):
+        reader.recv_many(9, 0)
+    with pytest.raises(TimeoutError):
+        reader.recv_many(9, 0.01)
+    assert writer.send_many([]) == 0
+
+    large = random.randbytes(writer.max_record)
+    assert writer.send_many([b"short", large, b"short"], 5) == 3
+    assert [reader.recv_many(9, 5) for _ in range(3)] == [[b"short"], [large], [b"short"]]
+
+
+def test_many_stops(ends):
+    """At what does not fit, at a full ring, at the end."""
+    writer, reader = ends
+    assert writer.send_many([b"1", b"2", bytes(writer.max_record + 1), b"3"]) == 2
+    with pytest.raises(ism.Error) as caught:
+        writer.send_many([bytes(writer.max_record + 1), b"3"])
+    assert caught.value.errno == errno.EMSGSIZE
+    assert reader.recv_many(9) == [b"1", b"2"]
+
+    record = bytes(10_000)
+    written = writer.send_many([record] * 1000, 0)
+    assert 4 <= written < 1000
+    with pytest.raises(BlockingIOError):
+        writer.send_many([record], 0)
+    with pytest.raises(TimeoutError):
+        writer.send_many([record], 0.01)
+    got = []
+    late = threading.Timer(0.05, lambda: got.extend(reader.recv_many(1000)))
+    late.start()
+    more = writer.send_many([record] * 1000, 30)  # waits for the first of them
+    late.join()
+    assert 1 <= more < 1000
+    while len(got) < written + more:
+        got += reader.recv_many(1000, 0)
+    assert got == [record] * (written + more)
+
+    for wrong in ([1], "text", [b"a", None], 5):
+        with pytest.raises(TypeError):
+            writer.send_many(wrong)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError):
+            reader.recv_many(wrong)
+    for other_end in (lambda: reader.send_many([b""]), lambda: writer.recv_many(1, 0)):
+        with pytest.raises(ism.Error, match="end") as caught:
+            other_end()
+        assert caught.value.errno == errno.EINVAL
+
+    writer.send_many([b"last", b"words"])
+    writer.close()
+    assert reader.recv_many(9) == [b"last", b"words"]
+    with pytest.raises(BrokenPipeError):
+        reader.recv_many(9)
+    for closed in (lambda: writer.send_many([]), lambda: writer.send_many([b""])):
+        with pytest.raises(ism.ClosedError):
+            closed()
+
+
+def test_many_cross(ends):
+    """Batches of all sizes from one thread to another: all records, whole and in order."""
+    writer, reader = ends
+    rng = random.Random(1)
+    records = [rng.randbytes(rng.choice((0, 10, 100, 300, 5000, 70_000, writer.max_record))) for _ in range(500)]
+
+    def write():
+        i = 0
+        while i < len(records):
+            i += writer.send_many(records[i : i + rng.randint(1, 40)], 30)
+        writer.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    got = []
+    while len(got) < len(records):
+        got += reader.recv_many(1 + len(got) % 50, 30)
+    thread.join()
+    assert got == records and reader.ended()
+
+
 def test_in_place(ends):
     writer, reader = ends
     assert reader.peek() is None
@@ -237,8 +329,10 @@ def test_hostile_peer(pair, seed):
                     if view is not None:
                         bytes(view)
                         ring.release()
+                    assert len(ring.recv_many(10, 0)) <= 10
                 else:
                     ring.send(bytes(100), 0)
+                    ring.send_many([bytes(100), b""], 0)
             except OSError as err:
                 assert err.errno in (errno.EPROTO, errno.EPIPE, errno.EAGAIN)
     finally:
