@@ -602,6 +602,36 @@ TEST_CASE("several records at once")
 		CHECK(std::string_view(room[i], rooms[i].len) == words[i]);
 }
 
+TEST_CASE("domain")
+{
+	domain d;
+	auto a = d.open(), b = d.open();
+	auto ours = a.alloc(mib);
+	std::error_code ec;
+
+	ours.grant(b.info().devid, ISM_READ);
+	CHECK(code_of([&](auto &e) { b.attach(ours.token() ^ 1, ism::read_only, e); }) == errc::no_such_file_or_directory);
+	auto told = a.domain();
+	CHECK(told.gid == a.info().gid);
+	CHECK(told.host == a.info().host);
+	CHECK(std::string_view(told.version) == ism::version());
+	CHECK(told.devices == 2);
+	CHECK(told.regions == 1);
+	CHECK(told.bytes == mib);
+	CHECK(told.counted == 1);
+	CHECK(told.allocs == 1);
+	CHECK(told.failed == 1);
+	auto users = b.users(ec);
+	REQUIRE(users.size() == 1);
+	CHECK(users[0].uid == getuid());
+	CHECK(users[0].devices == 2);
+	CHECK(users[0].grants == 1);
+	CHECK(users[0].bytes == mib);
+	a.close();
+	CHECK(code_of([&](auto &e) { a.domain(e); }) == errc::bad_file_descriptor);
+	CHECK(a.users(ec).empty());
+}
+
 TEST_CASE("hostile")
 {
 	domain d;

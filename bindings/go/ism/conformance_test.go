@@ -209,6 +209,61 @@ func TestRights(t *testing.T) {
 	fails(t, syscall.ENOENT, a.Kick(id))
 }
 
+// What the domain is, and who its users are.
+func TestDomain(t *testing.T) {
+	a, b, ours, _ := pair(t, 1_000_000)
+	ok(t, ours.Grant(devid(t, b), ism.Read))
+	_, err := b.Attach(ours.Token()^1, ism.Read, nil)
+	fails(t, syscall.ENOENT, err)
+
+	domain, info := must(a.Domain()), must(a.Info())
+	same(t, domain.GID, info.GID)
+	same(t, domain.Host, info.Host)
+	same(t, domain.HostUID, uint32(os.Getuid()))
+	same(t, domain.Version, ism.Version())
+	same(t, domain.Devices, 2)
+	same(t, domain.Regions, 1)
+	same(t, domain.Bytes, mib)
+	same(t, domain.Counted, true)
+	same(t, domain.DevicesEver, 2)
+	same(t, domain.Allocs, 1)
+	same(t, domain.Attaches, 1)
+	same(t, domain.Failed, 1)
+	same(t, domain.Detaches, 0)
+
+	users := must(b.Users())
+	same(t, len(users), 1)
+	same(t, users[0], ism.UserEntry{
+		UID: uint32(os.Getuid()), Devices: 2, Regions: 2, Grants: 1, Bytes: 2 * mib, Failed: 1, OverQuota: 0,
+	})
+
+	ok(t, a.Close())
+	_, err = a.Domain()
+	closedError(t, err)
+	_, err = a.Users()
+	closedError(t, err)
+}
+
+// A host's quotas are told, and what they were against.
+func TestQuota(t *testing.T) {
+	device := ism.Quota{Bytes: 64 * mib, Regions: 2, Grants: 3, AttachRate: 1000, NotifyRate: 5000}
+	user := ism.Quota{Bytes: 128 * mib, Regions: 20, Grants: 30, AttachRate: 2000, NotifyRate: 6000, Devices: 7}
+	for _, within := range []bool{false, true} {
+		emu, err := ism.StartEmu(&ism.EmuOptions{WithinProcess: within, DeviceQuota: device, UserQuota: user})
+		ok(t, err)
+		t.Cleanup(emu.Stop)
+		dev := open(t, emu.URI())
+		must(dev.AllocMany(1, 2, nil))
+		_, err = dev.Alloc(1, nil)
+		fails(t, syscall.ENOSPC, err)
+		domain := must(dev.Domain())
+		same(t, domain.DeviceQuota, device)
+		same(t, domain.UserQuota, user)
+		same(t, domain.OverQuota, 1)
+		same(t, must(dev.Users())[0].OverQuota, 1)
+	}
+}
+
 func TestDoorbell(t *testing.T) {
 	for _, vector := range []bool{false, true} {
 		uri := domain(t)

@@ -22,6 +22,15 @@ type Emu struct {
 type EmuOptions struct {
 	WithinProcess bool   // no thread, no file
 	Faults        string // as ism-emu.h has them: "alloc:3=ENOSPC"
+	DeviceQuota   Quota  // of each device
+	UserQuota     Quota  // of all devices of a user together
+}
+
+func (q Quota) raw() C.struct_ism_emu_quota {
+	return C.struct_ism_emu_quota{
+		bytes: C.uint64_t(q.Bytes), regions: C.uint32_t(q.Regions), grants: C.uint32_t(q.Grants),
+		attach_rate: C.uint32_t(q.AttachRate), notify_rate: C.uint32_t(q.NotifyRate), devices: C.uint32_t(q.Devices),
+	}
 }
 
 // StartEmu starts a domain of a test's own.
@@ -32,7 +41,8 @@ func StartEmu(options *EmuOptions) (*Emu, error) {
 	}
 	faults := cString(o.Faults)
 	defer C.free(unsafe.Pointer(faults))
-	res := C.go_emu_start(flag(o.WithinProcess, C.ISM_EMU_LOOP), faults)
+	device, user := o.DeviceQuota.raw(), o.UserQuota.raw()
+	res := C.go_emu_start(flag(o.WithinProcess, C.ISM_EMU_LOOP), faults, &device, &user)
 	if err := check("emu", res); err != nil {
 		return nil, err
 	}

@@ -89,6 +89,12 @@ static inline struct go_result go_stats(struct ism_device *dev, struct ism_stats
 	return go_result(ism_query_stats(dev, ret));
 }
 
+static inline struct go_result go_query_domain(struct ism_device *dev, struct ism_domain_info *ret)
+{
+	ret->size = sizeof *ret;
+	return go_result(ism_query_domain(dev, ret));
+}
+
 static inline struct go_result go_alloc(struct ism_device *dev, size_t size, uint32_t flags, int32_t node, uint64_t peer,
 					size_t nr, struct ism_region **ret)
 {
@@ -167,6 +173,12 @@ static inline struct go_result go_list_referrers(struct ism_device *dev, uint64_
 						 size_t nr, uint64_t *cursor)
 {
 	return go_result(ism_list_referrers(dev, token, ret, nr, sizeof *ret, cursor));
+}
+
+static inline struct go_result go_list_users(struct ism_device *dev, struct ism_user_entry *ret, size_t nr,
+					     uint64_t *cursor)
+{
+	return go_result(ism_list_users(dev, ret, nr, sizeof *ret, cursor));
 }
 
 static inline struct go_result go_ring(struct ism_region *region, int create, uint32_t role, size_t offset,
@@ -350,9 +362,11 @@ static inline struct go_result go_ring_settle(void *ring, size_t len, int reads)
 	return go_result(r == -EHOSTDOWN ? 0 : r);	/* it is done; the next wait says it */
 }
 
-static inline struct go_result go_emu_start(uint32_t flags, const char *faults)
+static inline struct go_result go_emu_start(uint32_t flags, const char *faults, const struct ism_emu_quota *device,
+					    const struct ism_emu_quota *user)
 {
-	struct ism_emu_opts opts = { .size = sizeof opts, .flags = flags, .faults = faults };
+	struct ism_emu_opts opts = { .size = sizeof opts, .flags = flags, .faults = faults, .device = *device,
+				     .user = *user };
 	struct ism_emu *emu = NULL;
 	int r = ism_emu_start(&opts, &emu);
 

@@ -127,6 +127,80 @@ type ReferrerEntry struct {
 	ShutOut  bool // it attached with more than it may do now: no doorbells
 }
 
+// A UserEntry is a user of the domain, with all its devices.
+type UserEntry struct {
+	UID       uint32
+	Devices   uint32
+	Regions   uint32 // that these refer to, each counted for each device
+	Grants    uint32 // that these have given to single devices
+	Bytes     uint64 // of the regions
+	Failed    uint64 // attaches that were refused, ever
+	OverQuota uint64 // calls that a quota was against, ever
+}
+
+// A Quota is what one device, or one user with all its devices, may have; 0: no limit.
+type Quota struct {
+	Bytes      uint64
+	Regions    uint32
+	Grants     uint32
+	AttachRate uint32 // per second
+	NotifyRate uint32 // doorbells per second that the host passes on
+	Devices    uint32 // of a user; no meaning for a device
+}
+
+func quota(raw *C.struct_ism_quota) Quota {
+	return Quota{
+		Bytes: uint64(raw.bytes), Regions: uint32(raw.regions), Grants: uint32(raw.grants),
+		AttachRate: uint32(raw.attach_rate), NotifyRate: uint32(raw.notify_rate), Devices: uint32(raw.devices),
+	}
+}
+
+// DomainInfo tells what a domain is, what its host allows, and what has happened in it.
+type DomainInfo struct {
+	GID         uint64
+	Devices     uint64 // now, and so the next two
+	Regions     uint64
+	Bytes       uint64
+	Host        Host
+	HostUID     uint32
+	Version     string // of the host's libism
+	DeviceQuota Quota  // of each device
+	UserQuota   Quota  // of all devices of a user together
+	Counted     bool   // the counters below are told: to the host's user and root; else they are 0
+
+	// Since the host began.
+	DevicesEver uint64
+	Allocs      uint64
+	Attaches    uint64
+	Detaches    uint64
+	Failed      uint64 // attaches that were refused
+	OverQuota   uint64 // calls that a quota was against
+	Commands    uint64
+	Rings       uint64 // doorbells that the host passed on
+	Kicks       uint64 // devices taken off
+}
+
+// Domain tells what the domain is. EOPNOTSUPP: the device cannot tell.
+func (d *Device) Domain() (DomainInfo, error) {
+	done, err := d.use("query")
+	if err != nil {
+		return DomainInfo{}, err
+	}
+	defer done()
+	var raw C.struct_ism_domain_info
+	if err := check("query", C.go_query_domain(d.c, &raw)); err != nil {
+		return DomainInfo{}, err
+	}
+	return DomainInfo{
+		GID: uint64(raw.gid), Devices: uint64(raw.devices), Regions: uint64(raw.regions), Bytes: uint64(raw.bytes),
+		Host: Host(raw.host), HostUID: uint32(raw.host_uid), Version: C.GoString(&raw.version[0]),
+		DeviceQuota: quota(&raw.device_quota), UserQuota: quota(&raw.user_quota), Counted: raw.counted != 0,
+		DevicesEver: uint64(raw.devices_ever), Allocs: uint64(raw.allocs), Attaches: uint64(raw.attaches),
+		Detaches: uint64(raw.detaches), Failed: uint64(raw.failed), OverQuota: uint64(raw.over_quota),
+		Commands: uint64(raw.commands), Rings: uint64(raw.rings), Kicks: uint64(raw.kicks),
+	}, nil
+}
+
 const page = 64
 
 // Devices lists the devices of the domain that this one may see.
@@ -175,6 +249,23 @@ func (d *Device) Referrers(token Token) ([]ReferrerEntry, error) {
 		all = append(all, ReferrerEntry{
 			Devid: uint64(r.devid), UID: uint32(r.uid), Attached: Rights(r.attached), Rights: Rights(r.rights),
 			Creator: r.creator != 0, ShutOut: r.shut_out != 0,
+		})
+	})
+	return all, err
+}
+
+// Users lists the users of the domain that this device may see: its own, or all for the
+// host's user and root.
+func (d *Device) Users() ([]UserEntry, error) {
+	var all []UserEntry
+	var raw [page]C.struct_ism_user_entry
+	err := d.pages(func(cursor *C.uint64_t) C.struct_go_result {
+		return C.go_list_users(d.c, &raw[0], page, cursor)
+	}, func(i int) {
+		r := &raw[i]
+		all = append(all, UserEntry{
+			UID: uint32(r.uid), Devices: uint32(r.devices), Regions: uint32(r.regions), Grants: uint32(r.grants),
+			Bytes: uint64(r.bytes), Failed: uint64(r.failed), OverQuota: uint64(r.over_quota),
 		})
 	})
 	return all, err

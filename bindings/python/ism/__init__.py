@@ -35,15 +35,18 @@ from ._stream import Listener, Stream, connect, listen
 from ._transport import RingTransport, Server, create_connection, create_server, open_connection, start_server
 from ._types import (
     DeviceEntry,
+    DomainInfo,
     Event,
     EventKind,
     HostKind,
     Info,
+    Quota,
     ReferrerEntry,
     RegionEntry,
     RegionFlags,
     Rights,
     Stats,
+    UserEntry,
 )
 
 READ = Rights.READ
@@ -61,6 +64,7 @@ __all__ = [
     "ConnectionResetError",
     "Device",
     "DeviceEntry",
+    "DomainInfo",
     "Error",
     "Event",
     "EventKind",
@@ -74,6 +78,7 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "ProtocolError",
+    "Quota",
     "READ",
     "ReferrerEntry",
     "Region",
@@ -86,6 +91,7 @@ __all__ = [
     "Stats",
     "Stream",
     "TimeoutError",
+    "UserEntry",
     "WRITE",
     "close_many",
     "connect",

@@ -14,15 +14,18 @@ from . import _ism
 from ._errors import BrokenPipeError, error
 from ._types import (
     DeviceEntry,
+    DomainInfo,
     Event,
     EventKind,
     HostKind,
     Info,
+    Quota,
     ReferrerEntry,
     RegionEntry,
     RegionFlags,
     Rights,
     Stats,
+    UserEntry,
 )
 
 if TYPE_CHECKING:
@@ -261,6 +264,17 @@ class Device(_ism.Device):
     def stats(self) -> Stats:
         """Counters since it was opened."""
         return Stats(**self._stats())
+
+    def domain(self) -> DomainInfo:
+        """What the domain is, what its host allows, and what has happened in it."""
+        d = self._domain()
+        d["host"], d["counted"] = HostKind(d["host"]), bool(d["counted"])
+        d["device_quota"], d["user_quota"] = Quota(**d["device_quota"]), Quota(**d["user_quota"])
+        return DomainInfo(**d)
+
+    def users(self) -> list[UserEntry]:
+        """The users of the domain, as far as this device may see."""
+        return [UserEntry(**e) for e in self._list(3, 0)]
 
     def devices(self) -> list[DeviceEntry]:
         """The devices of the domain, as far as this one may see."""

@@ -161,3 +161,59 @@ class ReferrerEntry(NamedTuple):
     creator: bool
     #: It attached with more than it may do now: no doorbells.
     shut_out: bool
+
+
+class UserEntry(NamedTuple):
+    """A user of the domain, with all its devices."""
+
+    uid: int
+    devices: int
+    #: That these refer to, each counted for each device.
+    regions: int
+    #: That these have given to single devices.
+    grants: int
+    bytes: int
+    #: Attaches that were refused, and calls that a quota was against, ever.
+    failed: int
+    over_quota: int
+
+
+class Quota(NamedTuple):
+    """What one device, or one user with all its devices, may have; 0: as good as no limit."""
+
+    bytes: int = 0
+    regions: int = 0
+    grants: int = 0
+    attach_rate: int = 0
+    notify_rate: int = 0
+    #: Of one user; no meaning for a device.
+    devices: int = 0
+
+
+class DomainInfo(NamedTuple):
+    """What a domain is, what its host allows, and what has happened in it."""
+
+    gid: int
+    #: Now, and so the next two.
+    devices: int
+    regions: int
+    bytes: int
+    host: HostKind
+    host_uid: int
+    #: Of the host's libism.
+    version: str
+    #: Of each device, and of all devices of a user together.
+    device_quota: Quota
+    user_quota: Quota
+    #: The counters below are told: to the host's user and root; else they are 0.
+    counted: bool
+    #: Since the host began, and so all that follow.
+    devices_ever: int
+    allocs: int
+    attaches: int
+    detaches: int
+    failed: int
+    over_quota: int
+    commands: int
+    rings: int
+    kicks: int

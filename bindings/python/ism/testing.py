@@ -13,22 +13,12 @@ from __future__ import annotations
 
 import contextlib
 from types import TracebackType
-from typing import NamedTuple
 
 from . import _ism
 from ._core import Device, open
+from ._types import Quota
 
-
-class Quota(NamedTuple):
-    """What one device, or one user with all its devices, may have; 0: as good as no limit."""
-
-    bytes: int = 0
-    regions: int = 0
-    grants: int = 0
-    attach_rate: int = 0
-    notify_rate: int = 0
-    #: Of one user; no meaning for a device.
-    devices: int = 0
+__all__ = ["Domain", "Quota"]
 
 
 class Domain(_ism.Emulator):

@@ -155,15 +155,46 @@ static PyObject *device_stats(struct device_object *self, PyObject *unused)
 			     FIELD(s, links), FIELD(s, regions), FIELD(s, bytes));
 }
 
+static PyObject *quota(const struct ism_quota *q)
+{
+	return Py_BuildValue("{sK sI sI sI sI sI}", FIELD(*q, bytes), "regions", q->regions, "grants", q->grants,
+			     "attach_rate", q->attach_rate, "notify_rate", q->notify_rate, "devices", q->devices);
+}
+
+static PyObject *device_domain(struct device_object *self, PyObject *unused)
+{
+	struct ism_domain_info d = { .size = sizeof d };
+	struct ism_device *dev = ismpy_device(self);
+	int r;
+
+	(void)unused;
+	if (dev == NULL)
+		return NULL;
+	ismpy_enter(self, NULL);
+	Py_BEGIN_ALLOW_THREADS
+	r = ism_query_domain(dev, &d);
+	Py_END_ALLOW_THREADS
+	ismpy_leave(self, NULL);
+	if (r < 0)
+		return ismpy_error(r);
+	return Py_BuildValue("{sK sK sK sK sI sI ss sN sN sI sK sK sK sK sK sK sK sK sK}", FIELD(d, gid),
+			     FIELD(d, devices), FIELD(d, regions), FIELD(d, bytes), "host", d.host, "host_uid",
+			     d.host_uid, "version", d.version, "device_quota", quota(&d.device_quota), "user_quota",
+			     quota(&d.user_quota), "counted", d.counted, FIELD(d, devices_ever), FIELD(d, allocs),
+			     FIELD(d, attaches), FIELD(d, detaches), FIELD(d, failed), FIELD(d, over_quota),
+			     FIELD(d, commands), FIELD(d, rings), FIELD(d, kicks));
+}
+
 /* ------------------------------------------------------------------ listings */
 
 union entries {
 	struct ism_device_entry device[LIST_MAX];
 	struct ism_region_entry region[LIST_MAX];
 	struct ism_referrer_entry referrer[LIST_MAX];
+	struct ism_user_entry user[LIST_MAX];
 };
 
-enum listing { DEVICES, REGIONS, REFERRERS };
+enum listing { DEVICES, REGIONS, REFERRERS, USERS };
 
 static int list_page(struct ism_device *dev, enum listing what, uint64_t token, union entries *e, uint64_t *cursor)
 {
@@ -172,6 +203,8 @@ static int list_page(struct ism_device *dev, enum listing what, uint64_t token, 
 		return ism_list_devices(dev, e->device, LIST_MAX, sizeof e->device[0], cursor);
 	case REGIONS:
 		return ism_list_regions(dev, e->region, LIST_MAX, sizeof e->region[0], cursor);
+	case USERS:
+		return ism_list_users(dev, e->user, LIST_MAX, sizeof e->user[0], cursor);
 	default:
 		return ism_list_referrers(dev, token, e->referrer, LIST_MAX, sizeof e->referrer[0], cursor);
 	}
@@ -182,6 +215,7 @@ static PyObject *list_entry(enum listing what, const union entries *e, int i)
 	const struct ism_device_entry *d = &e->device[i];
 	const struct ism_region_entry *r = &e->region[i];
 	const struct ism_referrer_entry *f = &e->referrer[i];
+	const struct ism_user_entry *u = &e->user[i];
 
 	switch (what) {
 	case DEVICES:
@@ -194,6 +228,9 @@ static PyObject *list_entry(enum listing what, const union entries *e, int i)
 				     "creator_uid", r->creator_uid, "referrers", r->referrers, "default_rights",
 				     r->default_rights, "ended", r->ended, FIELD(*r, successor), "replaced",
 				     r->replaced);
+	case USERS:
+		return Py_BuildValue("{sI sI sI sI sK sK sK}", "uid", u->uid, "devices", u->devices, "regions", u->regions,
+				     "grants", u->grants, FIELD(*u, bytes), FIELD(*u, failed), FIELD(*u, over_quota));
 	default:
 		return Py_BuildValue("{sK sI sI sI sI sI}", FIELD(*f, devid), "uid", f->uid, "attached", f->attached,
 				     "rights", f->rights, "creator", f->creator, "shut_out", f->shut_out);
@@ -364,6 +401,7 @@ static PyMethodDef methods[] = {
 	  "Raises BufferError, and closes nothing, while a buffer shows the memory of one of its regions." },
 	{ "_info", (PyCFunction)device_info, METH_NOARGS, NULL },
 	{ "_stats", (PyCFunction)device_stats, METH_NOARGS, NULL },
+	{ "_domain", (PyCFunction)device_domain, METH_NOARGS, NULL },
 	{ "_list", (PyCFunction)device_list, METH_VARARGS, NULL },
 	{ "kick", (PyCFunction)device_kick, METH_VARARGS,
 	  "kick(devid, /)\n--\n\nTake another device off the domain, as if its process had died.\n\n"

@@ -169,6 +169,37 @@ def test_listings(pair):
     assert a.stats().regions == 1
 
 
+def test_domain(pair):
+    a, b = pair
+    region = a.alloc(100_000)
+    region.grant(b, ism.READ)
+    with pytest.raises(FileNotFoundError):
+        b.attach(region.token ^ 1)
+    d, info = a.domain(), a.info()
+    assert (d.gid, d.host, d.host_uid, d.version) == (info.gid, info.host, os.getuid(), ism.version())
+    assert (d.devices, d.regions, d.bytes) == (2, 1, 131072)
+    assert (d.counted, d.devices_ever, d.allocs, d.attaches, d.failed, d.kicks) == (True, 2, 1, 0, 1, 0)
+    assert b.users() == [ism.UserEntry(os.getuid(), 2, 1, 1, 131072, 1, 0)]
+    a.close()
+    for closed in (a.domain, a.users):
+        with pytest.raises(ism.ClosedError):
+            closed()
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_quota(loop):
+    device, user = Quota(1 << 26, 2, 3, 1000, 5000), Quota(1 << 27, 20, 30, 2000, 6000, 7)
+    with Domain(loop=loop, device=device, user=user) as domain:
+        dev = domain.open()
+        regions = dev.alloc_many(1, 2)
+        with pytest.raises(ism.NoSpaceError):
+            dev.alloc(1)
+        d = dev.domain()
+        assert (d.device_quota, d.user_quota, d.over_quota) == (device, user, 1)
+        assert dev.users()[0].over_quota == 1
+        del regions
+
+
 def test_kick(pair):
     a, b = pair
     region = a.alloc(1)

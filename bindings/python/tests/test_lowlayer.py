@@ -21,8 +21,6 @@ NOT_USED = {
     "ism_region_data": "the same",
     "ism_region_device": "a Region has its Device",
     "ism_alloc_region": "ism_alloc_regions() with one",
-    "ism_query_domain": "not offered yet",
-    "ism_list_users": "not offered yet",
     "ism_ring_region": "the ring keeps its Region",
 }
 NOT_EXPOSED = {"ISM_REF_SIZE": "room for C strings"}
@@ -32,6 +30,9 @@ STRUCTS = {
     "ism_device_entry": ism.DeviceEntry,
     "ism_region_entry": ism.RegionEntry,
     "ism_referrer_entry": ism.ReferrerEntry,
+    "ism_user_entry": ism.UserEntry,
+    "ism_domain_info": ism.DomainInfo,
+    "ism_quota": ism.Quota,
 }
 RENAMED = {"ism_event": {"type": "kind"}}
 

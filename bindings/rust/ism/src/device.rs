@@ -3,6 +3,7 @@
 
 //! Devices: endpoints of a sharing domain.
 
+use crate::emu::Quota;
 use crate::error::{check, Error, Result};
 use crate::event::Event;
 use crate::options::{AllocOptions, AttachOptions, OpenOptions};
@@ -221,6 +222,25 @@ impl Device {
         check(unsafe { sys::ism_kick_device(self.as_ptr(), devid) }).map(drop)
     }
 
+    /// What the domain is, what its host allows, and what has happened in it.
+    ///
+    /// ```
+    /// # fn main() -> ism::Result<()> {
+    /// # let dev = ism::Device::open("loop:domain")?;
+    /// let domain = dev.domain()?;
+    /// println!("{} devices, host {:?} of user {}", domain.devices, domain.host, domain.host_uid);
+    /// if let Some(ever) = domain.ever {
+    ///     println!("{} attaches, of which {} were refused", ever.attaches, ever.failed);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn domain(&self) -> Result<DomainInfo> {
+        let mut raw = sys::ism_domain_info { size: mem::size_of::<sys::ism_domain_info>(), ..Default::default() };
+        // SAFETY: the structure knows its own size.
+        check(unsafe { sys::ism_query_domain(self.as_ptr(), &mut raw) })?;
+        Ok(DomainInfo::from(&raw))
+    }
+
     /// The devices of the domain that this one may see.
     pub fn devices(&self) -> Result<Vec<DeviceEntry>> {
         list(|at, n, size, cursor| unsafe { sys::ism_list_devices(self.as_ptr(), at, n, size, cursor) })
@@ -237,6 +257,12 @@ impl Device {
     pub fn referrers(&self, token: Token) -> Result<Vec<ReferrerEntry>> {
         list(|at, n, size, cursor| unsafe { sys::ism_list_referrers(self.as_ptr(), token.get(), at, n, size, cursor) })
             .map(|all| all.iter().map(ReferrerEntry::from).collect())
+    }
+
+    /// The users of the domain that this device may see: its own, or all for the host's user and root.
+    pub fn users(&self) -> Result<Vec<UserEntry>> {
+        list(|at, n, size, cursor| unsafe { sys::ism_list_users(self.as_ptr(), at, n, size, cursor) })
+            .map(|all| all.iter().map(UserEntry::from).collect())
     }
 }
 
@@ -296,6 +322,18 @@ pub enum Host {
     Other(u32),
 }
 
+impl From<u32> for Host {
+    fn from(raw: u32) -> Host {
+        match raw {
+            sys::ISM_HOST_PRIVATE => Host::Private,
+            sys::ISM_HOST_EMBEDDED => Host::Embedded,
+            sys::ISM_HOST_DAEMON => Host::Daemon,
+            sys::ISM_HOST_DEVICE => Host::Device,
+            other => Host::Other(other),
+        }
+    }
+}
+
 /// Defines a structure with the named fields of a C one.
 macro_rules! mirror {
     ($(#[$doc:meta])* $name:ident of $raw:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $from:expr,)* }) => {
@@ -330,13 +368,7 @@ mirror! {
         /// Regions attached at one time.
         max_regions: u32 = |r| r.max_regions,
         /// Who stands behind the device.
-        host: Host = |r| match r.host {
-            sys::ISM_HOST_PRIVATE => Host::Private,
-            sys::ISM_HOST_EMBEDDED => Host::Embedded,
-            sys::ISM_HOST_DAEMON => Host::Daemon,
-            sys::ISM_HOST_DEVICE => Host::Device,
-            other => Host::Other(other),
-        },
+        host: Host = |r| Host::from(r.host),
         /// Process id of the emulated host; `None`: unknown.
         host_pid: Option<i32> = |r| (r.host_pid != 0).then_some(r.host_pid),
         /// Virtio feature bits.
@@ -445,6 +477,76 @@ mirror! {
         creator: bool = |r| r.creator != 0,
         /// It attached with more than it may do now: no doorbells.
         shut_out: bool = |r| r.shut_out != 0,
+    }
+}
+
+mirror! {
+    /// A user of the domain, with all its devices.
+    UserEntry of ism_user_entry {
+        /// Its id.
+        uid: u32 = |r| r.uid,
+        /// Devices.
+        devices: u32 = |r| r.devices,
+        /// Regions that these refer to, each counted for each device.
+        regions: u32 = |r| r.regions,
+        /// Grants that these have given to single devices.
+        grants: u32 = |r| r.grants,
+        /// Bytes of the regions.
+        bytes: u64 = |r| r.bytes,
+        /// Attaches that were refused, ever.
+        failed: u64 = |r| r.failed,
+        /// Calls that a quota was against, ever.
+        over_quota: u64 = |r| r.over_quota,
+    }
+}
+
+mirror! {
+    /// A domain.
+    DomainInfo of ism_domain_info {
+        /// Its id.
+        gid: u64 = |r| r.gid,
+        /// Devices in it now.
+        devices: u64 = |r| r.devices,
+        /// Regions in it now.
+        regions: u64 = |r| r.regions,
+        /// Their size, bytes.
+        bytes: u64 = |r| r.bytes,
+        /// Who stands behind it.
+        host: Host = |r| Host::from(r.host),
+        /// The host's user.
+        host_uid: u32 = |r| r.host_uid,
+        /// The version of the host's library.
+        version: String = |r| text(&r.version),
+        /// What each device may have.
+        device_quota: Quota = |r| Quota::from(&r.device_quota),
+        /// What all devices of a user may have together.
+        user_quota: Quota = |r| Quota::from(&r.user_quota),
+        /// What has happened in it; `None`: this is for the host's user and root to know.
+        ever: Option<DomainStats> = |r| (r.counted != 0).then(|| DomainStats::from(r)),
+    }
+}
+
+mirror! {
+    /// What has happened in a domain since its host began.
+    DomainStats of ism_domain_info {
+        /// Devices that were opened.
+        devices: u64 = |r| r.devices_ever,
+        /// Regions that were allocated.
+        allocs: u64 = |r| r.allocs,
+        /// Attaches.
+        attaches: u64 = |r| r.attaches,
+        /// Detaches.
+        detaches: u64 = |r| r.detaches,
+        /// Attaches that were refused.
+        failed: u64 = |r| r.failed,
+        /// Calls that a quota was against.
+        over_quota: u64 = |r| r.over_quota,
+        /// Commands that the host has answered.
+        commands: u64 = |r| r.commands,
+        /// Doorbells that the host passed on.
+        rings: u64 = |r| r.rings,
+        /// Devices that were taken off.
+        kicks: u64 = |r| r.kicks,
     }
 }
 

@@ -25,7 +25,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut, NonNull};
 
 /// What one device, or one user with all its devices, may have; 0: as good as no limit.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// Bytes of the regions referred to.
     pub bytes: u64,
@@ -51,6 +51,19 @@ impl Quota {
             notify_rate: self.notify_rate,
             devices: self.devices,
             ..Default::default()
+        }
+    }
+}
+
+impl From<&sys::ism_quota> for Quota {
+    fn from(raw: &sys::ism_quota) -> Quota {
+        Quota {
+            bytes: raw.bytes,
+            regions: raw.regions,
+            grants: raw.grants,
+            attach_rate: raw.attach_rate,
+            notify_rate: raw.notify_rate,
+            devices: raw.devices,
         }
     }
 }

@@ -69,7 +69,9 @@ pub mod ring;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use device::{version, Device, DeviceEntry, Host, Info, ReferrerEntry, RegionEntry, Stats};
+pub use device::{
+    version, Device, DeviceEntry, DomainInfo, DomainStats, Host, Info, ReferrerEntry, RegionEntry, Stats, UserEntry,
+};
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, RegionId};
 pub use listener::Listener;

@@ -6,6 +6,7 @@
 mod common;
 
 use common::*;
+use ism::emu::Quota;
 use ism::ring::{Reader, Writer};
 use ism::{AllocOptions, AttachOptions, Device, EventKind, OpenOptions, ReadOnly, Region, Rights, Token};
 use std::sync::atomic::Ordering;
@@ -160,6 +161,42 @@ fn rights() {
     a.kick(id).unwrap();
     while next_event(&b).kind != EventKind::Reset {}
     assert_eq!(errno(a.kick(id)), libc::ENOENT);
+}
+
+#[test]
+fn domain() {
+    let domain = Domain::new();
+    let (a, b) = (domain.open(), domain.open());
+    // SAFETY: from any thread.
+    let uid = unsafe { libc::getuid() };
+    let region = a.alloc(MIB).unwrap();
+    region.grant(b.info().unwrap().devid, Rights::READ).unwrap();
+    let theirs = b.attach(region.token());
+    assert_eq!(errno(theirs), libc::EACCES);
+    let (told, info) = (a.domain().unwrap(), a.info().unwrap());
+    assert_eq!((told.gid, told.host, told.host_uid), (info.gid, info.host, uid));
+    assert_eq!(told.version, ism::version());
+    assert_eq!((told.devices, told.regions, told.bytes), (2, 1, MIB as u64));
+    let ever = told.ever.expect("the host's user is told");
+    assert_eq!((ever.devices, ever.allocs, ever.attaches, ever.failed, ever.kicks), (2, 1, 0, 1, 0));
+    let users = b.users().unwrap();
+    assert_eq!(users.len(), 1);
+    assert_eq!((users[0].uid, users[0].devices, users[0].regions, users[0].grants), (uid, 2, 1, 1));
+    assert_eq!((users[0].bytes, users[0].failed, users[0].over_quota), (MIB as u64, 1, 0));
+}
+
+#[test]
+fn quota() {
+    let device = Quota { bytes: 1 << 26, regions: 2, grants: 3, attach_rate: 1000, notify_rate: 5000, devices: 0 };
+    let user = Quota { bytes: 1 << 27, regions: 20, grants: 30, attach_rate: 2000, notify_rate: 6000, devices: 7 };
+    let emu = ism::emu::Options::new().device_quota(device).user_quota(user).start().unwrap();
+    let dev = Device::open(emu.uri()).unwrap();
+    let _two = dev.alloc_many(1, 2, &AllocOptions::new()).unwrap();
+    assert_eq!(errno(dev.alloc(1)), libc::ENOSPC);
+    let domain = dev.domain().unwrap();
+    assert_eq!((domain.device_quota, domain.user_quota), (device, user));
+    assert_eq!(domain.ever.unwrap().over_quota, 1);
+    assert_eq!(dev.users().unwrap()[0].over_quota, 1);
 }
 
 #[test]
