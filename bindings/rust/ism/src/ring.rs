@@ -111,6 +111,11 @@ impl Drop for End {
     }
 }
 
+/// Bytes as C has them.
+fn buffer(at: *const u8, len: usize) -> sys::ism_ring_buf {
+    sys::ism_ring_buf { data: at as *mut _, len }
+}
+
 macro_rules! both_ends {
     ($name:ident, $role:expr) => {
         impl $name {
@@ -199,6 +204,37 @@ impl Writer {
         check(r).map(drop)
     }
 
+    /// Write several records, and wait until that is possible for the first of them; the
+    /// others follow as far as there is room at once.  How many were written: at least 1,
+    /// or 0 where there are none to write.
+    ///
+    /// As so many calls of [`send`](Writer::send), but the peer is looked after once, which
+    /// for short records is most of the work.
+    ///
+    /// ```
+    /// # fn main() -> ism::Result<()> {
+    /// # let dev = ism::Device::open("loop:")?;
+    /// # let region = dev.alloc(64 << 10)?;
+    /// # let mut writer = ism::ring::Writer::create(&region)?;
+    /// # let mut reader = ism::ring::Reader::attach(&region)?;
+    /// assert_eq!(writer.send_many(&[b"one", b"three"], None)?, 2);
+    ///
+    /// let (mut one, mut two) = ([0; 16], [0; 16]);
+    /// let mut bufs: [&mut [u8]; 2] = [&mut one, &mut two];
+    /// assert_eq!(reader.recv_many(&mut bufs, None)?, 2);
+    /// assert_eq!(bufs, [&b"one"[..], b"three"]);
+    /// # Ok(()) }
+    /// ```
+    pub fn send_many(&mut self, records: &[&[u8]], timeout: Option<Duration>) -> Result<usize> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let raw: Vec<_> = records.iter().map(|record| buffer(record.as_ptr(), record.len())).collect();
+        // SAFETY: as many records, of as many bytes as are told, which are only read; this thread has the end.
+        let r = unsafe { sys::ism_ring_write_many(self.end.ptr(), raw.as_ptr(), raw.len(), nanoseconds(timeout)) };
+        check(r).map(|n| n as usize)
+    }
+
     /// Wait for room for a record of `len` bytes.
     pub fn wait(&mut self, len: usize, timeout: Option<Duration>) -> Result<()> {
         self.end.wait(len, timeout)
@@ -255,6 +291,25 @@ impl Reader {
         // SAFETY: room for as many bytes as are told; this thread has the end.
         let r = unsafe { sys::ism_ring_read(self.end.ptr(), buf.as_mut_ptr().cast(), buf.len(), nanoseconds(timeout)) };
         usize::try_from(r).map_err(|_| Error::last(-r as i32))
+    }
+
+    /// Read several records, one into each of `bufs`, which is cut to the record's length,
+    /// and wait for the first of them; others are taken as far as they are there.  How many:
+    /// at least 1, or 0 where there is no buffer.
+    ///
+    /// It ends before a record that is longer than its buffer; `EMSGSIZE`: the first one is.
+    pub fn recv_many(&mut self, bufs: &mut [&mut [u8]], timeout: Option<Duration>) -> Result<usize> {
+        if bufs.is_empty() {
+            return Ok(0);
+        }
+        let mut raw: Vec<_> = bufs.iter_mut().map(|buf| buffer(buf.as_mut_ptr(), buf.len())).collect();
+        // SAFETY: as many buffers, with room for as many bytes as are told; this thread has the end.
+        let r = unsafe { sys::ism_ring_read_many(self.end.ptr(), raw.as_mut_ptr(), raw.len(), nanoseconds(timeout)) };
+        let n = check(r)?;
+        for (buf, got) in bufs.iter_mut().zip(&raw[..n]) {
+            *buf = &mut mem::take(buf)[..got.len];
+        }
+        Ok(n)
     }
 
     /// Wait for a record.

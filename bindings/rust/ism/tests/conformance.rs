@@ -287,6 +287,46 @@ fn records() {
 }
 
 #[test]
+fn several_records() {
+    let domain = Domain::new();
+    let (a, b) = (domain.open(), domain.open());
+    let ours = a.alloc(64 << 10).unwrap();
+    let mut writer = Writer::create(&ours).unwrap();
+    let mut reader = Reader::attach(&b.attach(ours.token()).unwrap()).unwrap();
+    let (mut one, mut two, mut three) = ([0; 8], [0; 8], [0; 8]);
+    let mut bufs: [&mut [u8]; 3] = [&mut one, &mut two, &mut three];
+    assert_eq!(errno(reader.recv_many(&mut bufs, Some(Duration::ZERO))), libc::EAGAIN);
+    assert_eq!(errno(reader.recv_many(&mut bufs, SOON)), libc::ETIMEDOUT);
+    assert_eq!(bufs[0].len(), 8);
+    assert_eq!(writer.send_many(&[b"one", b"", b"larger than a buffer", b"last"], None).unwrap(), 4);
+    assert_eq!(reader.recv_many(&mut bufs, PATIENCE).unwrap(), 2);
+    assert_eq!((&*bufs[0], bufs[1].len(), bufs[2].len()), (&b"one"[..], 0, 8));
+    assert_eq!(errno(reader.recv_many(&mut bufs, PATIENCE)), libc::EMSGSIZE);
+    let mut large = [0; 64];
+    assert_eq!(reader.recv_many(&mut [&mut large, &mut [0; 4]], PATIENCE).unwrap(), 2);
+    assert_eq!(&large[..20], b"larger than a buffer");
+    assert_eq!((writer.send_many(&[], None).unwrap(), reader.recv_many(&mut [], None).unwrap()), (0, 0));
+
+    let too_large = vec![0; writer.max_record() + 1];
+    assert_eq!(writer.send_many(&[b"fits", &too_large, b"fits"], None).unwrap(), 1);
+    assert_eq!(errno(writer.send_many(&[&too_large], None)), libc::EMSGSIZE);
+    let some = [0; 1000];
+    let written = writer.send_many(&[&some[..]; 1000], None).unwrap();
+    assert!((10..1000).contains(&written));
+    assert_eq!(errno(writer.send_many(&[&some], SOON)), libc::ETIMEDOUT);
+    drop(writer);
+    let (mut got, mut room) = (0, vec![[0; 1000]; 64]);
+    loop {
+        let mut bufs: Vec<&mut [u8]> = room.iter_mut().map(|buf| &mut buf[..]).collect();
+        match reader.recv_many(&mut bufs, PATIENCE) {
+            Ok(n) => got += n,
+            Err(e) => break assert_eq!(e.errno(), libc::EPIPE),
+        }
+    }
+    assert_eq!(got, written + 1);
+}
+
+#[test]
 fn records_in_place() {
     let dev = Device::open("loop:").unwrap();
     let region = dev.alloc(64 << 10).unwrap();
