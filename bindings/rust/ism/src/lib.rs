@@ -81,3 +81,8 @@ pub use region::{Access, Got, ReadOnly, ReadWrite, Region};
 pub use rights::{Reference, Rights, Token};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 pub use view::{Cell, Pod, View};
+
+// The programs in the README are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
