@@ -84,7 +84,6 @@ def layout(folder, cflags=()):
 #: Changes of the headers that a check has to notice: file, what stands there, what instead, the name that is new.
 DRIFTS = {
     "constant": ("ism.h", "#define ISM_SPIN_NONE", "#define ISM_NEW 5\n#define ISM_SPIN_NONE", "ISM_NEW"),
-    "function": ("ism-ring.h", "struct ism_ring;", "struct ism_ring;\nISM_API int ism_ring_new(int);", "ism_ring_new"),
     "field": ("ism.h", "\tuint64_t regions;", "\tuint64_t regions, chains;", "chains"),
 }
 
