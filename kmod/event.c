@@ -52,8 +52,8 @@ void ism_event_ring(struct ism_att *att, u64 devid)
 		return;
 	att->is_rung = true;
 	list_add_tail(&att->rung, &ctx->rung);
+	wake(ctx);	/* before the eventfd: whoever that wakes looks at the status whether there is something to read */
 	signal_eventfd(att);
-	wake(ctx);
 }
 
 static void tell(struct ism_att *att, u32 type, u64 devid)
@@ -76,10 +76,10 @@ static void tell(struct ism_att *att, u32 type, u64 devid)
 	} else {
 		ctx->lost = true;
 	}
+	wake(ctx);
 	/* Who waits for this region alone has to learn that nobody is left to ring, or that it goes on elsewhere. */
 	if (type != ISM_IOC_EV_ATTACH)
 		signal_eventfd(att);
-	wake(ctx);
 }
 
 /* All referrers: other devices, and the contexts of this one. */
