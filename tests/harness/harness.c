@@ -317,7 +317,22 @@ int harness_reap(pid_t pid, double seconds)
 void harness_kill(pid_t pid)
 {
 	kill(pid, SIGKILL);
-	harness_reap(pid, 10);
+	harness_reap(pid, 30);
+}
+
+void harness_stop(pid_t pid)
+{
+	double end = harness_now() + 30;
+	int status;
+	pid_t r;
+
+	kill(pid, SIGSTOP);
+	while ((r = waitpid(pid, &status, WNOHANG | WUNTRACED)) == 0 || (r < 0 && errno == EINTR)) {
+		ck_assert_msg(harness_now() < end, "process %d did not stop within 30 s", (int)pid);
+		harness_pause();
+	}
+	ck_assert_int_eq(r, pid);
+	ck_assert_msg(WIFSTOPPED(status), "process %d ended instead of being stopped", (int)pid);
 }
 
 void channel_open(struct channel *c)
@@ -341,7 +356,7 @@ uint64_t channel_get(struct channel *c)
 	struct pollfd p = { .fd = c->fd[0], .events = POLLIN };
 	uint64_t word;
 
-	ck_assert_msg(poll(&p, 1, 20000) == 1, "nothing came through the channel within 20 s");
+	ck_assert_msg(poll(&p, 1, 60000) == 1, "nothing came through the channel within 60 s");
 	ck_assert_int_eq(read(c->fd[0], &word, sizeof word), sizeof word);
 	return word;
 }
@@ -391,7 +406,7 @@ pid_t harness_ismd_kept(const char *name, const char *const *more_args)
 	remember(pid);
 	while (n > 0)
 		free(argv[--n]);
-	eventually(listens(uri) || kill(pid, 0) != 0 || waitpid(pid, NULL, WNOHANG) == pid, 20);
+	eventually(listens(uri) || kill(pid, 0) != 0 || waitpid(pid, NULL, WNOHANG) == pid, 60);
 	ck_assert_msg(kill(pid, 0) == 0, "%s did not start", program);
 	return pid;
 }
@@ -399,5 +414,5 @@ pid_t harness_ismd_kept(const char *name, const char *const *more_args)
 void harness_ismd_stop(pid_t pid)
 {
 	kill(pid, SIGTERM);
-	ck_assert_int_eq(harness_reap(pid, 20), 0);
+	ck_assert_int_eq(harness_reap(pid, 30), 0);
 }

@@ -115,6 +115,8 @@ pid_t harness_fork(int (*main)(void *arg), void *arg);
 int harness_reap(pid_t pid, double seconds);
 /* kill -9, and reap. */
 void harness_kill(pid_t pid);
+/* kill -STOP of a child: it does stand still when this returns. */
+void harness_stop(pid_t pid);
 
 /* A pipe to say things to a child, or hear them: 64-bit words. */
 struct channel {
@@ -123,7 +125,7 @@ struct channel {
 void channel_open(struct channel *c);
 void channel_close(struct channel *c);
 void channel_put(struct channel *c, uint64_t word);
-/* Fails after 20 seconds. */
+/* Fails after a minute. */
 uint64_t channel_get(struct channel *c);
 
 /* ismd, in the foreground, hosting harness_uri(name) and without a keeper; ready when this returns. */
