@@ -56,7 +56,7 @@ START_TEST(each_is_what_it_would_be_alone)
 	}
 	ck_assert_uint_eq(regions_of(b), in_machine() ? regions_of(b) : 8);
 	ok(ism_region_notify(mine[7]));
-	ck_assert_int_eq(ok(ism_region_wait(theirs[7], SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(theirs[7], SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_wait(theirs[6], 0)), 0);
 	/* The other handle of the fourth stays. */
 	ism_detach_regions(theirs, 8);
@@ -148,13 +148,13 @@ START_TEST(pooled_ones_go_round)
 		for (size_t i = 0; i < nr; i++)
 			ck_assert_uint_eq(*(uint64_t *)ism_region_addr(mine[i]), ~ism_region_token(mine[i]));
 		ok(ism_region_notify(mine[nr - 1]));
-		ck_assert_int_eq(ok(ism_region_wait(theirs[0], SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(theirs[0], SECONDS(30))), 1);
 		struct ism_region *none;
 		if (before[0] != 0)
 			fails(ism_attach_region(b, before[0], ISM_READ, NULL, &none), -ENOENT);
 		memcpy(before, token, sizeof before);
 		ism_detach_regions(nr % 7 == 0 ? theirs : shuffled, nr);
-		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 10);
+		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 30);
 		ism_detach_regions(mine, nr);
 		drain(a, 0);
 		drain(b, 0);
@@ -193,7 +193,7 @@ START_TEST(what_is_kept_is_in_nobodys_way)
 		}
 		if (round == 4)		/* one by one, and by another handle */
 			ism_detach_region(attach(b, mine[3]));
-		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 10);
+		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 30);
 		ism_detach_regions(mine, 8);
 		drain(a, 0);
 		drain(b, 0);
@@ -215,7 +215,7 @@ START_TEST(what_is_kept_goes_with_its_creator)
 		tokens_of(mine, 8, token);
 		ok(ism_attach_regions(b, token, ISM_READ, NULL, 8, theirs));
 		ism_detach_regions(theirs, 8);
-		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 10);
+		eventually(ok(ism_region_peers(mine[0], NULL, 0)) == 0, 30);
 		drain(a, 0);
 		if (round == 0)		/* what is not renewed ends, too */
 			ok(ism_region_grant_default(mine[0], ISM_READ | ISM_ATTACH));
@@ -416,7 +416,7 @@ START_TEST(a_forked_child_lets_go_of_nothing)
 		tokens_of(mine, 8, token);
 		ok(ism_attach_regions(b, token, ISM_READ | ISM_WRITE, NULL, 8, theirs));
 		struct forked f = { b, theirs, token };
-		ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 20), 0);
+		ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 30), 0);
 		for (size_t i = 0; i < 8; i++) {
 			*(uint64_t *)ism_region_addr(theirs[i]) = token[i];
 			ck_assert_uint_eq(*(uint64_t *)ism_region_addr(mine[i]), token[i]);
@@ -433,7 +433,7 @@ END_TEST
 Suite *batches_suite(void)
 {
 	Suite *s = suite_create("batches");
-	TCase *tc = harness_tcase(s, "batches", 60);
+	TCase *tc = harness_tcase(s, "batches", 300);
 
 	tcase_add_test(tc, each_is_what_it_would_be_alone);
 	tcase_add_test(tc, all_or_none_of_them);

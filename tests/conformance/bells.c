@@ -41,7 +41,7 @@ START_TEST(a_ring_reaches_the_peer_once)
 
 	ck_assert_int_eq(ok(ism_region_wait(p.rb, 0)), 0);
 	ok(ism_region_notify(p.ra));
-	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_wait(p.rb, 0)), 0);
 	ck_assert_int_eq(ok(ism_region_wait(p.ra, 0)), 0);	/* not the ringer itself */
 	pair_close(&p);
@@ -54,7 +54,7 @@ START_TEST(rings_coalesce)
 
 	for (int i = 0; i < 100; i++)
 		ok(ism_region_notify(p.ra));
-	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
 	/* Some may have been under way; then there is silence. */
 	for (int i = 0; i < 100 && ok(ism_region_wait(p.rb, SECONDS(0.1))) == 1; i++)
 		;
@@ -93,14 +93,14 @@ START_TEST(a_new_referrer_is_reached_at_once)
 
 	for (int i = 0; i < 5; i++) {
 		ok(ism_region_notify(p.ra));
-		ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
 	}
 	for (int i = 0; i < 10; i++) {
 		struct ism_device *c = device();
 		struct ism_region *rc = attach(c, p.ra);
 		ok(ism_region_notify(p.ra));
-		ck_assert_int_eq(ok(ism_region_wait(rc, SECONDS(10))), 1);
-		ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(rc, SECONDS(30))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
 		ism_close(c);
 	}
 	pair_close(&p);
@@ -125,7 +125,7 @@ START_TEST(all_referrers_are_reached)
 		ok(ism_region_notify(r[from]));
 		for (int i = 0; i < NR; i++) {
 			if (i != from)
-				ck_assert_int_eq(ok(ism_region_wait(r[i], SECONDS(10))), 1);
+				ck_assert_int_eq(ok(ism_region_wait(r[i], SECONDS(30))), 1);
 		}
 	}
 	for (int i = 0; i < NR; i++)
@@ -140,8 +140,8 @@ START_TEST(handles_have_separate_doorbells)
 	struct ism_region *again = attach(p.b, p.ra);
 
 	ok(ism_region_notify(p.ra));
-	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
-	ck_assert_int_eq(ok(ism_region_wait(again, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(again, SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_clear(p.rb)), 0);
 	pair_close(&p);
 }
@@ -153,10 +153,10 @@ START_TEST(regions_have_separate_doorbells)
 	struct ism_region *ra2 = alloc(p.a, 4096), *rb2 = attach(p.b, ra2);
 
 	ok(ism_region_notify(ra2));
-	ck_assert_int_eq(ok(ism_region_wait(rb2, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb2, SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_clear(p.rb)), 0);
 	ok(ism_region_notify(p.ra));
-	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p.rb, SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_clear(rb2)), 0);
 	pair_close(&p);
 }
@@ -167,11 +167,11 @@ START_TEST(the_last_peers_end_ends_a_wait)
 	struct pair p = pair_open();
 
 	ism_detach_region(p.rb);
-	fails(ism_region_wait(p.ra, SECONDS(10)), -EPIPE);
-	fails(ism_region_wait(p.ra, SECONDS(10)), -EPIPE);
+	fails(ism_region_wait(p.ra, SECONDS(30)), -EPIPE);
+	fails(ism_region_wait(p.ra, SECONDS(30)), -EPIPE);
 	p.rb = attach(p.b, p.ra);
 	ok(ism_region_notify(p.rb));
-	ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(30))), 1);
 	pair_close(&p);
 }
 END_TEST
@@ -189,7 +189,7 @@ static void *echo_main(void *arg)
 	struct echo *e = arg;
 
 	for (int i = 0; i < e->rounds; i++) {
-		e->result = ism_region_wait(e->region, SECONDS(20));
+		e->result = ism_region_wait(e->region, SECONDS(30));
 		if (e->result != 1)
 			return NULL;
 		ism_region_notify(e->region);
@@ -206,7 +206,7 @@ START_TEST(ping_pong_between_threads)
 	pthread_create(&t, NULL, echo_main, &e);
 	for (int i = 0; i < e.rounds; i++) {
 		ok(ism_region_notify(p.ra));
-		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(20))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(30))), 1);
 	}
 	pthread_join(t, NULL);
 	ck_assert_int_eq(e.result, 1);
@@ -220,6 +220,7 @@ START_TEST(ping_pong_without_spinning)
 	struct pair p = { .a = device_with(&opts), .b = device_with(&opts) };
 	struct echo e = { .rounds = rounds(3000) };
 	struct ism_stats stats = { .size = sizeof stats };
+	uint64_t sleeps = 0;
 	pthread_t t;
 
 	p.ra = alloc(p.a, 4096);
@@ -227,13 +228,17 @@ START_TEST(ping_pong_without_spinning)
 	pthread_create(&t, NULL, echo_main, &e);
 	for (int i = 0; i < e.rounds; i++) {
 		ok(ism_region_notify(p.ra));
-		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(20))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(30))), 1);
 	}
 	pthread_join(t, NULL);
 	ck_assert_int_eq(e.result, 1);
-	ok(ism_query_stats(p.a, &stats));
-	ck_assert_uint_eq(stats.spins_paid, 0);
-	ck_assert_uint_gt(stats.sleeps, 0);
+	/* On one CPU the one may always find that the other has answered already, but not both. */
+	for (int i = 0; i < 2; i++) {
+		ok(ism_query_stats(i ? p.b : p.a, &stats));
+		ck_assert_uint_eq(stats.spins_paid, 0);
+		sleeps += stats.sleeps;
+	}
+	ck_assert_uint_gt(sleeps, 0);
 	pair_close(&p);
 }
 END_TEST
@@ -256,7 +261,7 @@ START_TEST(threads_do_not_steal_each_others_rings)
 		for (int i = 0; i < NR; i++)
 			ok(ism_region_notify(ra[i]));
 		for (int i = NR - 1; i >= 0; i--)
-			ck_assert_int_eq(ok(ism_region_wait(ra[i], SECONDS(20))), 1);
+			ck_assert_int_eq(ok(ism_region_wait(ra[i], SECONDS(30))), 1);
 	}
 	for (int i = 0; i < NR; i++) {
 		pthread_join(t[i], NULL);
@@ -287,7 +292,7 @@ static void *writer_main(void *arg)
 		for (int k = 0; k < WORDS; k++)
 			board->word[k] = i;
 		ism_region_notify(region);
-		if (ism_region_wait(region, SECONDS(20)) != 1)	/* the reader has looked */
+		if (ism_region_wait(region, SECONDS(30)) != 1)	/* the reader has looked */
 			break;
 	}
 	return NULL;
@@ -302,7 +307,7 @@ START_TEST(stores_are_seen_after_notify)
 
 	pthread_create(&t, NULL, writer_main, p.ra);
 	for (uint64_t i = 1; i <= stores; i++) {
-		int r = ism_region_wait(p.rb, SECONDS(20));
+		int r = ism_region_wait(p.rb, SECONDS(30));
 		for (int k = 0; k < WORDS; k++) {
 			if (r != 1 || board->word[k] != i)
 				ck_abort_msg("ring %llu: %d, word %d is %llu", (unsigned long long)i, r, k,
@@ -326,15 +331,15 @@ START_TEST(the_devices_fd_says_when)
 	ck_assert(falls_silent(p.b, fd));
 	for (int i = 0; i < 50; i++) {
 		ok(ism_region_notify(p.ra));
-		ck_assert(readable(fd, 10000));
-		ck_assert_int_eq(drain(p.b, ISM_EVENT_UPDATE), 1);
+		ck_assert_int_eq(polled(p.b, fd, ISM_EVENT_UPDATE), 1);
 		ck_assert(falls_silent(p.b, fd));
 	}
-	/* Level-triggered: it stays so until taken. */
+	/* Level-triggered: it stays so until taken.  It may also be that of a wake-up for nothing, before the ring. */
 	ok(ism_region_notify(p.ra));
-	ck_assert(readable(fd, 10000));
-	ck_assert(readable(fd, 0));
-	ck_assert_int_eq(ok(ism_region_clear(p.rb)), 1);
+	do {
+		ck_assert(readable(fd, 30000));
+		ck_assert(readable(fd, 0));
+	} while (ok(ism_region_clear(p.rb)) == 0);
 	ck_assert(falls_silent(p.b, fd));
 	ck_assert_int_eq(ok(ism_region_fd(p.rb)), fd);
 	pair_close(&p);
@@ -354,16 +359,16 @@ START_TEST(a_vector_is_the_regions_own)
 	for (int i = 0; i < 10; i++) {
 		ck_assert(!readable(fd, 0));
 		ok(ism_region_notify(ra));
-		ck_assert(readable(fd, 10000));
-		ck_assert_int_eq(ok(ism_region_clear(rb)), 1);
-		eventually(ism_region_clear(rb) == 0 && !readable(fd, 20), 10);
+		ck_assert(readable(fd, 30000));
+		ck_assert_int_eq(ok(ism_region_clear(rb)), 1);	/* whoever finds it readable finds the ring */
+		eventually(ism_region_clear(rb) == 0 && !readable(fd, 20), 30);
 	}
 	/* Other regions do not make it readable, and it makes no UPDATE. */
 	ok(ism_region_notify(ra2));
-	ck_assert_int_eq(ok(ism_region_wait(rb2, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb2, SECONDS(30))), 1);
 	ck_assert(!readable(fd, 0));
 	ok(ism_region_notify(ra));
-	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	ck_assert_int_eq(drain(b, ISM_EVENT_UPDATE), 0);
 	ism_detach_region(rb);
 	ism_close(a);
@@ -385,9 +390,9 @@ START_TEST(a_wait_beside_a_polled_fd)
 	pthread_create(&t, NULL, echo_main, &e);
 	for (int i = 0; i < e.rounds; i++) {
 		ok(ism_region_notify(ra2));
-		eventually(readable(fd, 10000) && ok(ism_region_clear(rb2)) == 1, 10);
+		eventually(readable(fd, 30000) && ok(ism_region_clear(rb2)) == 1, 30);
 		ok(ism_region_notify(p.ra));
-		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(20))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(p.ra, SECONDS(30))), 1);
 	}
 	pthread_join(t, NULL);
 	ck_assert_int_eq(e.result, 1);
@@ -402,9 +407,9 @@ static void make_friends(struct ism_region *ra, struct ism_region *rb)
 {
 	for (int i = 0; i < 10; i++) {
 		ok(ism_region_notify(ra));
-		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 		ok(ism_region_notify(rb));
-		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(30))), 1);
 	}
 }
 
@@ -424,9 +429,9 @@ START_TEST(who_rings_and_goes_at_once_is_heard)
 			ism_close(a);
 		else
 			ism_detach_region(ra);
-		eventually(ok(ism_region_peers(rb, NULL, 0)) == 1, 10);	/* the host has forgotten it */
-		ck_assert_int_eq(ok(ism_region_wait(rb, rings ? SECONDS(10) : 0)), rings);
-		ck_assert_int_eq(ok(ism_region_wait(rc, rings ? SECONDS(10) : 0)), rings);
+		eventually(ok(ism_region_peers(rb, NULL, 0)) == 1, 30);	/* the host has forgotten it */
+		ck_assert_int_eq(ok(ism_region_wait(rb, rings ? SECONDS(30) : 0)), rings);
+		ck_assert_int_eq(ok(ism_region_wait(rc, rings ? SECONDS(30) : 0)), rings);
 		ck_assert_int_eq(ok(ism_region_wait(rb, 0)), 0);
 		if (i % 2 == 1)
 			ism_close(a);
@@ -440,7 +445,7 @@ END_TEST
 Suite *bells_suite(void)
 {
 	Suite *s = suite_create("doorbells");
-	TCase *tc = harness_tcase(s, "doorbells", 60);
+	TCase *tc = harness_tcase(s, "doorbells", 300);
 
 	tcase_add_test(tc, a_ring_reaches_the_peer_once);
 	tcase_add_test(tc, rings_coalesce);

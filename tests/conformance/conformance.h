@@ -42,6 +42,8 @@ bool store_faults(void *addr);
 bool load_faults(const void *addr);
 /* Is the fd readable within @ms? */
 bool readable(int fd, int ms);
+/* Poll the device's fd, as often as it says something, until there is an event of @type; how many are there then. */
+unsigned int polled(struct ism_device *dev, int fd, uint32_t type);
 /* Does the device's fd fall silent?  A wake-up may arrive after what it was for has been taken. */
 bool falls_silent(struct ism_device *dev, int fd);
 /* Take events until none is left; the number of those of @type. */

@@ -76,10 +76,10 @@ START_TEST(several_events_in_one_wait)
 		attach(b, ra[i]);
 	}
 	/* An interrupt of a machine may come later than the answer of the attach that made the event. */
-	int nr = (int)ok(ism_wait(a, ev, 3, sizeof ev[0], SECONDS(10)));
+	int nr = (int)ok(ism_wait(a, ev, 3, sizeof ev[0], SECONDS(30)));
 	ck_assert(in_machine() ? nr >= 1 && nr <= 3 : nr == 3);
 	while (nr < 4)
-		nr += (int)ok(ism_wait(a, ev, 16, sizeof ev[0], SECONDS(10)));
+		nr += (int)ok(ism_wait(a, ev, 16, sizeof ev[0], SECONDS(30)));
 	ck_assert_int_eq(nr, 4);
 	ck_assert_int_eq(ok(ism_wait(a, ev, 16, sizeof ev[0], 0)), 0);
 	double begin = harness_now();
@@ -104,7 +104,7 @@ START_TEST(longer_and_shorter_event_structures)
 	fails(ism_wait(a, &big.ev, 1, sizeof big.ev - 8, 0), -EINVAL);
 	fails(ism_wait(a, &big.ev, 0, sizeof big.ev, 0), -EINVAL);
 	attach(b, ra);
-	ck_assert_int_eq(ok(ism_wait(a, &big.ev, 1, sizeof big, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(a, &big.ev, 1, sizeof big, SECONDS(30))), 1);
 	ck_assert_uint_eq(big.ev.type, ISM_EVENT_ATTACH);
 	ck_assert_uint_eq(big.newer, 0);
 	ism_close(a);
@@ -119,7 +119,7 @@ START_TEST(a_handles_events_end_with_it)
 	struct ism_region *ra = alloc(a, 4096), *rb = attach(b, ra);
 	struct ism_event ev;
 
-	eventually(ok(ism_region_peers(ra, NULL, 0)) == 1, 5);
+	eventually(ok(ism_region_peers(ra, NULL, 0)) == 1, 30);
 	ok(ism_region_notify(rb));
 	ism_detach_region(ra);
 	while (ok(ism_event_next(a, &ev, sizeof ev)) > 0)
@@ -139,11 +139,11 @@ START_TEST(the_fd_tells_of_events)
 	ck_assert(falls_silent(a, fd));
 	for (int i = 0; i < 20; i++) {
 		struct ism_region *rb = attach(b, ra);
-		ck_assert(readable(fd, 10000));
+		ck_assert(readable(fd, 30000));
 		ck_assert_uint_eq(next_event(a).type, ISM_EVENT_ATTACH);
 		ck_assert(falls_silent(a, fd));
 		ism_detach_region(rb);
-		ck_assert(readable(fd, 10000));
+		ck_assert(readable(fd, 30000));
 		ck_assert_uint_eq(next_event(a).type, ISM_EVENT_DETACH);
 		ck_assert(falls_silent(a, fd));
 	}
@@ -153,34 +153,50 @@ START_TEST(the_fd_tells_of_events)
 }
 END_TEST
 
+/* More events than anybody keeps: a machine's driver less than the others.  @b refers to the region at last. */
+static unsigned int too_many_events(struct ism_device *b, const struct ism_region *ra, struct ism_region **ret)
+{
+	unsigned int nr = backend == DEV ? 700 : 6000;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		*ret = attach(b, ra);
+		if (i < nr - 1)
+			ism_detach_region(*ret);
+	}
+	return 2 * nr - 1;
+}
+
 START_TEST(what_is_lost_is_said)
 {
 	struct ism_device *a = device(), *b = device();
 	struct ism_region *ra = alloc(a, 4096), *rb = NULL;
-	unsigned int came = 0, lost = 0;
+	unsigned int came = 0, lost = 0, more;
 	struct ism_event ev;
 
-	/* More than anybody keeps: this device's driver less than the others. */
-	int nr = backend == DEV ? 700 : 6000;
-
-	for (int i = 0; i < nr; i++) {
-		rb = attach(b, ra);
-		if (i < nr - 1)
-			ism_detach_region(rb);
-	}
-	while (ok(ism_event_next(a, &ev, sizeof ev)) > 0) {
+	more = too_many_events(b, ra, &rb);
+	/* A machine's interrupts may be late: until something is lost, all the others have to come. */
+	while (more > 0 && (in_machine() ? (ev = next_event(a), true) : ok(ism_event_next(a, &ev, sizeof ev)) > 0)) {
 		came += ev.type == ISM_EVENT_ATTACH;
 		lost += ev.type == ISM_EVENT_LOST;
+		more--;
 		if (ev.type == ISM_EVENT_LOST) {
 			ck_assert_ptr_null(ev.region);
 			ck_assert_int_eq(ok(ism_region_peers(ra, NULL, 0)), 1);
+			if (in_machine())
+				break;
+		}
+		if (more == 0) {	/* whoever was so fast took them all */
+			ism_detach_region(rb);
+			more = 1 + too_many_events(b, ra, &rb);
 		}
 	}
 	ck_assert_uint_eq(lost, 1);
-	ck_assert_uint_gt(came, 100);
+	ck_assert_uint_gt(came, in_machine() ? 0 : 100);
+	if (in_machine())
+		drain(a, 0);
 	/* The count of peers is right again, so that waits end when they must. */
 	ism_detach_region(rb);
-	fails(ism_region_wait(ra, SECONDS(10)), -EPIPE);
+	fails(ism_region_wait(ra, SECONDS(30)), -EPIPE);
 	ism_close(a);
 	ism_close(b);
 	domain_end();
@@ -196,7 +212,7 @@ START_TEST(nothing_is_lost_while_attaching)
 		struct ism_region *rb = alloc(b, 4096), *ra = attach(a, rb);
 		ck_assert_uint_eq(next_event(b).type, ISM_EVENT_ATTACH);
 		ok(ism_region_notify(rb));
-		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(30))), 1);
 		ism_detach_region(ra);
 		ism_detach_region(rb);
 	}
@@ -255,7 +271,7 @@ START_TEST(an_interrupt_waits_for_a_wait)
 
 	attach(b, ra);
 	ok(ism_interrupt(a));
-	fails(ism_region_wait(ra, SECONDS(10)), -EINTR);
+	fails(ism_region_wait(ra, SECONDS(30)), -EINTR);
 	ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(0.01))), 0);
 	ism_close(a);
 	ism_close(b);
@@ -319,7 +335,7 @@ END_TEST
 Suite *events_suite(void)
 {
 	Suite *s = suite_create("events");
-	TCase *tc = harness_tcase(s, "events", 60);
+	TCase *tc = harness_tcase(s, "events", 300);
 
 	tcase_add_test(tc, peers_come_and_go);
 	tcase_add_test(tc, updates_name_the_ringer);

@@ -157,9 +157,19 @@ bool readable(int fd, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
+unsigned int polled(struct ism_device *dev, int fd, uint32_t type)
+{
+	double end = harness_now() + 30;
+	unsigned int n = 0;
+
+	while (n == 0 && harness_now() < end && readable(fd, 30000))
+		n = drain(dev, type);
+	return n;
+}
+
 bool falls_silent(struct ism_device *dev, int fd)
 {
-	double end = harness_now() + 10;
+	double end = harness_now() + 30;
 
 	while (readable(fd, 20)) {
 		if (harness_now() > end || drain(dev, ISM_EVENT_UPDATE) > 0)
@@ -182,7 +192,7 @@ struct ism_event next_event(struct ism_device *dev)
 {
 	struct ism_event ev;
 
-	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	return ev;
 }
 

@@ -74,9 +74,9 @@ START_TEST(a_forked_child_cannot_use_it_and_does_no_harm)
 	struct forked f = { a, ra };
 
 	strcpy(ism_region_addr(ra), "before");
-	ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 20), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 30), 0);
 	ok(ism_region_notify(ra));
-	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	ck_assert_int_eq(ok(ism_region_peers(ra, NULL, 0)), 1);
 	ism_detach_region(alloc(a, 4096));
 	ism_close(a);
@@ -245,7 +245,8 @@ START_TEST(a_host_tells_what_it_allows_and_what_has_happened)
 	attach(b, r);
 	fails(ism_attach_region(b, 12345, ISM_READ, NULL, &none), -ENOENT);
 	ok(ism_query(a, &info));
-	ok(ism_query_domain(a, &d));
+	/* Whoever looked whether the host is ready has gone, but the host need not know yet. */
+	eventually(ok(ism_query_domain(a, &d)) == 0 && d.devices == 2, 30);
 	ck_assert_uint_eq(d.gid, info.gid);
 	ck_assert_uint_eq(d.host, info.host);
 	ck_assert_uint_eq(d.host_uid, geteuid());
@@ -303,7 +304,7 @@ START_TEST(counters_count)
 
 	for (int i = 0; i < 10; i++) {
 		ok(ism_region_notify(ra));
-		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	}
 	ok(ism_query_stats(a, &s));
 	ck_assert_uint_eq(s.notifies, 10);
@@ -356,7 +357,7 @@ START_TEST(one_poll_watches_many_devices)
 	}
 	ok(ism_region_notify(ra));
 	for (int i = 0; i < MANY; i++)
-		ck_assert_int_eq(ok(ism_region_wait(r[i], SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(r[i], SECONDS(30))), 1);
 	for (int i = 0; i < MANY; i++)
 		ism_close(dev[i]);
 	close(poll);
@@ -412,9 +413,9 @@ START_TEST(out_of_descriptors_is_an_error_and_no_more)
 		ism_detach_region(more);
 	for (int i = 0; i < 5; i++) {	/* doorbells need none, and do without what would make them faster */
 		ok(ism_region_notify(ra));
-		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 		ok(ism_region_notify(rb));
-		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(30))), 1);
 	}
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
 
@@ -422,7 +423,7 @@ START_TEST(out_of_descriptors_is_an_error_and_no_more)
 	ck_assert_int_eq(ok(ism_region_peers(unseen, NULL, 0)), 0);
 	more = attach(b, unseen);
 	ok(ism_region_notify(unseen));
-	ck_assert_int_eq(ok(ism_region_wait(more, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(more, SECONDS(30))), 1);
 	ism_detach_region(more);
 	ok(ism_attach_region(b, ism_region_token(ra), ISM_READ, &vector, &more));
 	ck_assert_uint_eq(ism_region_flags(more) & ISM_ALLOC_VECTOR, ISM_ALLOC_VECTOR);
@@ -436,7 +437,7 @@ END_TEST
 Suite *misc_suite(void)
 {
 	Suite *s = suite_create("misc");
-	TCase *tc = harness_tcase(s, "misc", 60);
+	TCase *tc = harness_tcase(s, "misc", 300);
 
 	tcase_add_test(tc, a_forked_child_cannot_use_it_and_does_no_harm);
 	tcase_add_test(tc, a_device_is_found_by_its_domain);

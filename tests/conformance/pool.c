@@ -41,7 +41,7 @@ static void use(struct ism_device *dev, struct ism_device *peer, size_t size)
 
 	memset(ism_region_addr(theirs), USED, ism_region_size(theirs));
 	ism_detach_region(theirs);
-	eventually(ok(ism_region_peers(mine, NULL, 0)) == 0, 10);
+	eventually(ok(ism_region_peers(mine, NULL, 0)) == 0, 30);
 	ism_detach_region(mine);
 	drain(dev, 0);
 	drain(peer, 0);
@@ -61,7 +61,7 @@ START_TEST(a_pooled_region_is_for_one_peer)
 	strcpy(ism_region_addr(theirs), "hello");
 	ck_assert_str_eq(ism_region_addr(r), "hello");
 	ok(ism_region_notify(r));
-	ck_assert_int_eq(ok(ism_region_wait(theirs, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(theirs, SECONDS(30))), 1);
 
 	fails(try_pooled(a, 100, 0, 1, &none), -EINVAL);
 	fails(try_pooled(a, 100, devid_of(a), 1, &none), -EINVAL);
@@ -257,7 +257,7 @@ START_TEST(memory_for_one_that_has_gone_is_given_back)
 	use(a, b, SIZE);
 	ism_close(b);
 	/* The one that was ready comes all the same, for nobody. */
-	eventually(try_pooled(a, SIZE, gone, 1, &none) == -ENOENT, 10);
+	eventually(try_pooled(a, SIZE, gone, 1, &none) == -ENOENT, 30);
 	ism_close(a);
 	domain_end();
 }
@@ -266,7 +266,7 @@ END_TEST
 Suite *pool_suite(void)
 {
 	Suite *s = suite_create("pooled regions");
-	TCase *tc = harness_tcase(s, "pooled regions", 60);
+	TCase *tc = harness_tcase(s, "pooled regions", 300);
 
 	tcase_add_test(tc, a_pooled_region_is_for_one_peer);
 	tcase_add_test(tc, the_next_one_is_made_of_the_last);

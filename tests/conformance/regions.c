@@ -226,7 +226,7 @@ START_TEST(the_token_lives_while_a_manager_refers)
 	ism_detach_region(again);
 	ism_close(b);
 	(void)rb;
-	eventually(has_ended(a, token), 5);
+	eventually(has_ended(a, token), 30);
 	ism_close(a);
 	ism_close(c);
 	domain_end();
@@ -243,7 +243,7 @@ START_TEST(closing_detaches_everything)
 	attach_ro(b, r2);
 	ck_assert_int_eq(ok(ism_region_peers(r1, NULL, 0)), 1);
 	ism_close(b);
-	eventually(ok(ism_region_peers(r1, NULL, 0)) == 0 && ok(ism_region_peers(r2, NULL, 0)) == 0, 5);
+	eventually(ok(ism_region_peers(r1, NULL, 0)) == 0 && ok(ism_region_peers(r2, NULL, 0)) == 0, 30);
 	ism_close(a);
 	domain_end();
 }
@@ -381,7 +381,7 @@ END_TEST
 Suite *regions_suite(void)
 {
 	Suite *s = suite_create("regions");
-	TCase *tc = harness_tcase(s, "regions", 60);
+	TCase *tc = harness_tcase(s, "regions", 300);
 
 	tcase_add_test(tc, two_devices_are_two_of_one_domain);
 	tcase_add_test(tc, a_region_is_zero_and_whole_chunks);

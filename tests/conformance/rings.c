@@ -231,9 +231,9 @@ START_TEST(two_rings_in_one_region)
 	ok(ism_ring_attach(rb, ISM_RING_WRITER, &o2, &b_out));
 	for (int i = 0; i < 100; i++) {
 		ok(ism_ring_write(a_out, "ping", 4, SECONDS(1)));
-		ck_assert_int_eq(ok(ism_ring_read(b_in, buf, sizeof buf, SECONDS(10))), 4);
+		ck_assert_int_eq(ok(ism_ring_read(b_in, buf, sizeof buf, SECONDS(30))), 4);
 		ok(ism_ring_write(b_out, "pong", 4, SECONDS(1)));
-		ck_assert_int_eq(ok(ism_ring_read(a_in, buf, sizeof buf, SECONDS(10))), 4);
+		ck_assert_int_eq(ok(ism_ring_read(a_in, buf, sizeof buf, SECONDS(30))), 4);
 		ck_assert_mem_eq(buf, "pong", 4);
 	}
 	ism_ring_close(a_out);
@@ -249,7 +249,7 @@ END_TEST
 Suite *rings_suite(void)
 {
 	Suite *s = suite_create("rings");
-	TCase *tc = harness_tcase(s, "rings", 60);
+	TCase *tc = harness_tcase(s, "rings", 300);
 
 	tcase_add_test(tc, records_come_whole_and_in_order);
 	tcase_add_test(tc, every_length_at_every_place);
