@@ -328,7 +328,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("conf");
-	TCase *tc = harness_tcase(s, "conf", 60);
+	TCase *tc = harness_tcase(s, "conf", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, defaults_are_generous_and_finite);

@@ -26,7 +26,7 @@ static void lives(bool loop)
 
 	strcpy(ism_region_addr(ra), "hello");
 	ok(ism_region_notify(ra));
-	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	ck_assert_str_eq(ism_region_addr(rb), "hello");
 	ism_close(a);
 	ism_close(b);
@@ -106,8 +106,8 @@ START_TEST(children_use_it_and_do_not_end_it)
 	struct ism_emu *emu = start(false, NULL);
 	struct ism_device *dev = device(emu);
 
-	ck_assert_int_eq(harness_reap(harness_fork(opens, emu), 20), 0);
-	ck_assert_int_eq(harness_reap(harness_fork(stops, emu), 20), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(opens, emu), 30), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(stops, emu), 30), 0);
 	alloc(dev);
 	ism_close(dev);
 	ism_emu_stop(emu);
@@ -153,10 +153,10 @@ START_TEST(nothing_is_left_however_a_test_ends)
 			name[i] = channel_get(&c[0]);
 		ck_assert_int_eq(access((char *)name, F_OK), 0);
 		channel_put(&c[1], how);
-		harness_reap(pid, 20);
+		harness_reap(pid, 30);
 		if (how == 0)
 			ck_assert_int_ne(access((char *)name, F_OK), 0);
-		eventually(access((char *)name, F_OK) != 0, 20);
+		eventually(access((char *)name, F_OK) != 0, 30);
 	}
 	channel_close(&c[0]);
 	channel_close(&c[1]);
@@ -219,21 +219,21 @@ static void dies_and_comes_back(bool loop)
 	struct ism_open_opts no_host = { .size = sizeof no_host, .flags = ISM_OPEN_NO_HOST };
 	struct ism_region *ra = alloc(a), *rb = attach(b, ra), *region;
 
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_ATTACH);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_ATTACH);
 	/* Twice, and so the third time they ring each other directly. */
 	for (int i = 0; i < 4; i++) {
 		ok(ism_region_notify(ra));
-		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	}
 	ok(ism_emu_kill(emu));
 	ok(ism_emu_kill(emu));
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_RESET);
-	ck_assert_uint_eq(event(b, 10), ISM_EVENT_RESET);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_RESET);
+	ck_assert_uint_eq(event(b, 30), ISM_EVENT_RESET);
 	fails(ism_alloc_region(a, 1, NULL, &region), -EHOSTDOWN);
 	strcpy(ism_region_addr(ra), "still here");
 	ck_assert_str_eq(ism_region_addr(rb), "still here");
 	ok(ism_region_notify(ra));
-	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 	if (!loop)
 		fails(ism_open(ism_emu_uri(emu), &no_host, &late), -EHOSTDOWN);
 	ok(ism_emu_restart(emu));
@@ -262,7 +262,7 @@ START_TEST(a_device_takes_over_and_dies_in_turn)
 	ok(ism_emu_kill(emu));
 	struct ism_device *dev = device(emu);	/* hosts it now */
 	ok(ism_emu_kill(emu));
-	ck_assert_uint_eq(event(dev, 10), ISM_EVENT_RESET);
+	ck_assert_uint_eq(event(dev, 30), ISM_EVENT_RESET);
 	ism_close(dev);
 	ism_emu_stop(emu);
 }
@@ -276,7 +276,7 @@ START_TEST(a_domain_stopped_under_its_devices)
 		struct ism_region *region = alloc(dev);
 
 		ism_emu_stop(emu);
-		ck_assert_uint_eq(event(dev, 10), ISM_EVENT_RESET);
+		ck_assert_uint_eq(event(dev, 30), ISM_EVENT_RESET);
 		memset(ism_region_addr(region), 1, ism_region_size(region));
 		ism_close(dev);
 	}
@@ -297,7 +297,7 @@ START_TEST(a_sleeper_learns_of_the_death)
 		pthread_t t;
 
 		pthread_create(&t, NULL, kills, emu);
-		ck_assert_uint_eq(event(dev, 20), ISM_EVENT_RESET);
+		ck_assert_uint_eq(event(dev, 30), ISM_EVENT_RESET);
 		pthread_join(t, NULL);
 		ism_close(dev);
 		ism_emu_stop(emu);
@@ -317,7 +317,7 @@ START_TEST(the_descriptor_tells_of_a_death_that_a_call_found)
 		ck_assert_int_eq(ism_event_next(dev, &ev, sizeof ev), 0);
 		ok(ism_emu_kill(emu));
 		fails(ism_alloc_region(dev, 4096, NULL, &region), -EHOSTDOWN);
-		ck_assert_int_eq(poll(&p, 1, 10000), 1);
+		ck_assert_int_eq(poll(&p, 1, 30000), 1);
 		ck_assert_uint_eq(event(dev, 0), ISM_EVENT_RESET);
 		ck_assert_int_eq(ism_event_next(dev, &ev, sizeof ev), 0);
 		ck_assert_int_eq(poll(&p, 1, 0), 0);
@@ -330,7 +330,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("emu");
-	TCase *tc = harness_tcase(s, "domains", 60);
+	TCase *tc = harness_tcase(s, "domains", 300);
 
 	tcase_add_test(tc, a_domain_of_ones_own);
 	tcase_add_test(tc, several_are_strangers);

@@ -66,7 +66,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("histogram");
-	TCase *tc = harness_tcase(s, "histogram", 20);
+	TCase *tc = harness_tcase(s, "histogram", 300);
 
 	tcase_add_test(tc, nothing_is_nothing);
 	tcase_add_test(tc, every_time_has_a_class_of_its_size);

@@ -174,7 +174,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("layout");
-	TCase *tc = harness_tcase(s, "layout", 60);
+	TCase *tc = harness_tcase(s, "layout", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, every_row_is_the_codes);

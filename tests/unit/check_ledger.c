@@ -465,7 +465,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("ledger"), *const suites[] = { s, NULL };
-	TCase *tc = harness_tcase(s, "ledger", 120);
+	TCase *tc = harness_tcase(s, "ledger", 600);
 
 	tcase_add_test(tc, after_every_change_the_next_host_knows_it);
 	tcase_add_test(tc, a_snapshot_says_the_same_and_goes_on);

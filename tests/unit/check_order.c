@@ -27,14 +27,14 @@ static pthread_t reader_thread;
 
 static void write_value(uint64_t v)
 {
-	ok(ism_ring_write(t.out, &v, sizeof v, SECONDS(10)));
+	ok(ism_ring_write(t.out, &v, sizeof v, SECONDS(30)));
 }
 
 static uint64_t read_value(void)
 {
 	uint64_t v = 0;
 
-	ck_assert_int_eq(ok(ism_ring_read(t.in, &v, sizeof v, SECONDS(10))), sizeof v);
+	ck_assert_int_eq(ok(ism_ring_read(t.in, &v, sizeof v, SECONDS(30))), sizeof v);
 	return v;
 }
 
@@ -208,7 +208,7 @@ START_TEST(who_polls_is_rung_too)
 	uint64_t v;
 	fails(ism_ring_read(t.in, &v, sizeof v, 0), -EAGAIN);
 	write_value(77);
-	ck_assert_int_eq(poll(&p, 1, 10000), 1);
+	ck_assert_int_eq(poll(&p, 1, 30000), 1);
 	ck_assert_uint_eq(read_value(), 77);
 	both_awake(LONG);
 	ismi_sys_hook = record_arrives;
@@ -279,7 +279,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("order");
-	TCase *tc = harness_tcase(s, "order", 60);
+	TCase *tc = harness_tcase(s, "order", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, who_finds_the_peer_awake_for_long_only_looks);

@@ -359,9 +359,13 @@ START_TEST(a_record_that_comes_and_goes_gives_no_more_time)
 	stage_open();
 	ends_open(8192);
 	ok(ism_fd(t.b));	/* so that a wait looks at descriptors thrice: asleep, awake, and when it is over */
-	looks = 0;
 	ismi_sys_hook = come_and_go;
-	int64_t n = ism_ring_read(t.in, buf, sizeof buf, SECONDS(0.02));
+	int64_t n;
+	double end = harness_now() + 30;
+	do {	/* again, should the time be over before it can fall asleep twice */
+		looks = 0;
+		n = ism_ring_read(t.in, buf, sizeof buf, SECONDS(0.02));
+	} while (n == -ETIMEDOUT && looks <= 1 && harness_now() < end);
 	ismi_sys_hook = NULL;
 	ck_assert_int_eq(n, -ETIMEDOUT);
 	ck_assert_msg(looks > 1 && looks < TRICKS * CALLS_PER_TRICK, "looked %u times", looks);
@@ -400,7 +404,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("ring");
-	TCase *tc = harness_tcase(s, "ring", 60);
+	TCase *tc = harness_tcase(s, "ring", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, a_header_is_believed_only_if_it_is_right);

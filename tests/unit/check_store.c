@@ -201,7 +201,7 @@ START_TEST(a_read_only_descriptor_cannot_be_reopened_by_another_user)
 	fds[0] = reopen(open_to_all, O_RDONLY);	/* to see that the attempt itself works */
 	fds[1] = dup((int)ok(store_ro_fd(&s)));
 	fds[2] = dup(s.fd);
-	ck_assert_int_eq(harness_reap(harness_fork(nobody_reopens, fds), 20), 1);
+	ck_assert_int_eq(harness_reap(harness_fork(nobody_reopens, fds), 30), 1);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	close(open_to_all);
@@ -427,7 +427,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("store");
-	TCase *tc = harness_tcase(s, "store", 60);
+	TCase *tc = harness_tcase(s, "store", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, an_object_is_sealed_and_private);

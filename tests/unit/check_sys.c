@@ -208,7 +208,7 @@ START_TEST(a_forked_child_has_none_of_them)
 	ok(ismi_fork_init());
 	for (int i = 0; i < MAKERS; i++)
 		f.fds[i] = (int)ok(makers[i]());
-	ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 20), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(child_main, &f), 30), 0);
 	ck_assert_uint_eq(ismi_fork_count, before);
 	for (int i = 0; i < MAKERS; i++) {
 		ck_assert(is_open(f.fds[i]));
@@ -244,7 +244,7 @@ START_TEST(nor_of_those_that_a_thread_is_just_making)
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, opener_main, NULL), 0);
 	for (int i = 0; i < 200; i++)
-		ck_assert_int_eq(harness_reap(harness_fork(count_main, &fds), 20), 0);
+		ck_assert_int_eq(harness_reap(harness_fork(count_main, &fds), 30), 0);
 	atomic_store(&stop, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
@@ -493,7 +493,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("sys");
-	TCase *tc = harness_tcase(s, "sys", 60);
+	TCase *tc = harness_tcase(s, "sys", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, descriptors_are_closed_on_exec_and_when_told);

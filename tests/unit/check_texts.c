@@ -408,7 +408,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("texts");
-	TCase *tc = harness_tcase(s, "texts", 60);
+	TCase *tc = harness_tcase(s, "texts", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, the_last_failure_has_the_word);

@@ -379,7 +379,7 @@ START_TEST(a_wait_in_a_forked_child)
 	struct pair p = pair_open();
 	char words[128];
 
-	ck_assert_int_eq(harness_reap(harness_fork(child, &p), 20), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(child, &p), 30), 0);
 	snprintf(words, sizeof words, "ism_region_wait(region 1, 100 s): this is a forked child; the device is of process %d",
 		 (int)getpid());
 	shows(words);
@@ -409,7 +409,7 @@ START_TEST(an_end_under_a_waiting_thread)
 	void *r;
 
 	pthread_create(&t, NULL, wait_for_ring, p.rb);
-	eventually(count("ism_region_wait(region 2, 30 s) ...") == 1, 20);
+	eventually(count("ism_region_wait(region 2, 30 s) ...") == 1, 30);
 	ism_detach_region(p.rb);
 	is_misuse("ism_detach_region(region 2): thread ", false);
 	is_misuse(" has been in ism_region_wait() on it for ", false);
@@ -434,7 +434,7 @@ START_TEST(an_end_under_a_thread_that_reads_a_ring)
 	ok(ism_ring_create(p.ra, ISM_RING_WRITER, NULL, &out));
 	ok(ism_ring_attach(p.rb, ISM_RING_READER, NULL, &in));
 	pthread_create(&t, NULL, wait_for_record, in);
-	eventually(count(", 8 bytes, 30 s) ...") == 1, 20);
+	eventually(count(", 8 bytes, 30 s) ...") == 1, 30);
 	ism_detach_region(p.rb);
 	is_misuse("ism_detach_region(region 2): thread ", false);
 	ism_ring_close(in);
@@ -461,7 +461,7 @@ static int leaves(void *arg)
 START_TEST(a_device_that_is_never_closed)
 {
 	trace_to_file();
-	ck_assert_int_eq(harness_reap(harness_fork(leaves, NULL), 20), 0);
+	ck_assert_int_eq(harness_reap(harness_fork(leaves, NULL), 30), 0);
 	shows("LEFT: dev 1 was never closed; opened at ");
 }
 END_TEST
@@ -488,7 +488,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("trace");
-	TCase *tc = harness_tcase(s, "shown", 60);
+	TCase *tc = harness_tcase(s, "shown", 300);
 
 	tcase_add_test(tc, each_call_with_arguments_result_and_duration);
 	tcase_add_test(tc, rings_too);
@@ -497,7 +497,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, where_it_goes);
 	tcase_add_test(tc, before_any_uri);
 	tcase_add_test(tc, a_device_that_is_not_traced_is_not_shown);
-	tc = harness_tcase(s, "found", 60);
+	tc = harness_tcase(s, "found", 300);
 	tcase_add_test(tc, a_region_that_is_gone);
 	tcase_add_test(tc, a_device_that_is_closed);
 	tcase_add_test(tc, a_wait_in_a_forked_child);

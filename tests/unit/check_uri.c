@@ -241,7 +241,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("uri");
-	TCase *tc = harness_tcase(s, "uri", 60);
+	TCase *tc = harness_tcase(s, "uri", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, a_scheme_names_the_backend);

@@ -61,7 +61,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("wait");
-	TCase *tc = harness_tcase(s, "lent", 60);
+	TCase *tc = harness_tcase(s, "lent", 300);
 
 	tcase_add_test(tc, nothing_is_hidden_behind_a_nothing);
 	Suite *const suites[] = { s, NULL };

@@ -312,7 +312,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("window");
-	TCase *tc = harness_tcase(s, "window", 60);
+	TCase *tc = harness_tcase(s, "window", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, a_new_window_is_free_and_costs_nothing);

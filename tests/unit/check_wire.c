@@ -289,7 +289,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("wire");
-	TCase *tc = harness_tcase(s, "wire", 60);
+	TCase *tc = harness_tcase(s, "wire", 300);
 	Suite *const suites[] = { s, NULL };
 
 	tcase_add_test(tc, a_header_is_read_as_it_was_written);

@@ -232,7 +232,7 @@ END_TEST
 Suite *control_batch_suite(void)
 {
 	Suite *s = suite_create("control: batches");
-	TCase *tc = harness_tcase(s, "batches", 60);
+	TCase *tc = harness_tcase(s, "batches", 300);
 
 	tcase_add_test(tc, regions_are_attached_together);
 	tcase_add_test(tc, all_or_none);

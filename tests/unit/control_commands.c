@@ -396,7 +396,7 @@ END_TEST
 Suite *control_commands_suite(void)
 {
 	Suite *s = suite_create("control: commands");
-	TCase *tc = harness_tcase(s, "commands", 60);
+	TCase *tc = harness_tcase(s, "commands", 300);
 
 	tcase_add_test(tc, an_alloc_gives_a_token_and_one_area);
 	tcase_add_test(tc, memory_that_came_along_becomes_the_regions);

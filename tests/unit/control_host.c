@@ -168,7 +168,7 @@ END_TEST
 Suite *control_host_suite(void)
 {
 	Suite *s = suite_create("control: host");
-	TCase *tc = harness_tcase(s, "host", 60);
+	TCase *tc = harness_tcase(s, "host", 300);
 
 	tcase_add_test(tc, the_host_says_what_it_allows);
 	tcase_add_test(tc, what_happens_is_counted_for_the_privileged);

@@ -215,7 +215,7 @@ END_TEST
 Suite *control_limits_suite(void)
 {
 	Suite *s = suite_create("control: limits");
-	TCase *tc = harness_tcase(s, "limits", 60);
+	TCase *tc = harness_tcase(s, "limits", 300);
 
 	tcase_add_test(tc, the_samples_succeed);
 	tcase_add_test(tc, a_request_of_any_other_length_is_refused);

@@ -292,7 +292,7 @@ END_TEST
 Suite *control_query_suite(void)
 {
 	Suite *s = suite_create("control: query");
-	TCase *tc = harness_tcase(s, "query", 60);
+	TCase *tc = harness_tcase(s, "query", 300);
 
 	tcase_add_test(tc, the_domain_is_described);
 	tcase_add_test(tc, devices_are_described);

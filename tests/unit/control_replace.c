@@ -214,7 +214,7 @@ END_TEST
 Suite *control_replace_suite(void)
 {
 	Suite *s = suite_create("control: replace");
-	TCase *tc = harness_tcase(s, "replace", 60);
+	TCase *tc = harness_tcase(s, "replace", 300);
 
 	tcase_add_test(tc, a_replace_gives_the_successor);
 	tcase_add_test(tc, a_replace_that_cannot_be_is_refused);

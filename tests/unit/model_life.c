@@ -407,7 +407,7 @@ END_TEST
 Suite *model_life_suite(void)
 {
 	Suite *s = suite_create("model: life");
-	TCase *tc = harness_tcase(s, "life", 60);
+	TCase *tc = harness_tcase(s, "life", 300);
 
 	tcase_add_test(tc, a_token_is_never_zero_nor_one_in_use);
 	tcase_add_test(tc, device_ids_are_never_zero_and_never_used_again);

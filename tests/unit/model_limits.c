@@ -389,7 +389,7 @@ END_TEST
 Suite *model_limits_suite(void)
 {
 	Suite *s = suite_create("model: limits");
-	TCase *tc = harness_tcase(s, "limits", 60);
+	TCase *tc = harness_tcase(s, "limits", 300);
 
 	tcase_add_test(tc, the_bytes_of_a_device_are_limited);
 	tcase_add_test(tc, the_regions_of_a_device_are_limited);

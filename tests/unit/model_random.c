@@ -341,7 +341,7 @@ END_TEST
 Suite *model_random_suite(void)
 {
 	Suite *s = suite_create("model: random");
-	TCase *tc = harness_tcase(s, "random", 120);
+	TCase *tc = harness_tcase(s, "random", 600);
 
 	tcase_add_test(tc, the_model_agrees_with_the_rules_written_down_again);
 	return s;

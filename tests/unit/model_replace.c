@@ -404,7 +404,7 @@ END_TEST
 Suite *model_replace_suite(void)
 {
 	Suite *s = suite_create("model: replace");
-	TCase *tc = harness_tcase(s, "replace", 60);
+	TCase *tc = harness_tcase(s, "replace", 300);
 
 	tcase_add_test(tc, a_successor_is_for_those_whose_rights_are_left);
 	tcase_add_test(tc, who_was_shut_out_does_not_come_back_as_a_new_device);
@@ -414,7 +414,7 @@ Suite *model_replace_suite(void)
 	tcase_add_test(tc, a_chain_of_successors_is_gone_along_step_by_step);
 	tcase_add_test(tc, who_follows_may_pass_where_the_managers_have_gone);
 	tcase_add_test(tc, a_successor_ends_like_any_region);
-	tc = harness_tcase(s, "by the host's user", 60);
+	tc = harness_tcase(s, "by the host's user", 300);
 	tcase_add_test(tc, the_hosts_user_shuts_one_out);
 	tcase_add_test(tc, a_successor_waits_for_its_manager);
 	tcase_add_test(tc, a_holder_that_dies_leaves_what_was);

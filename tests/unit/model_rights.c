@@ -353,7 +353,7 @@ END_TEST
 Suite *model_rights_suite(void)
 {
 	Suite *s = suite_create("model: rights");
-	TCase *tc = harness_tcase(s, "rights", 60);
+	TCase *tc = harness_tcase(s, "rights", 300);
 
 	tcase_add_test(tc, the_creator_has_all_rights);
 	tcase_add_test(tc, the_creator_cannot_lose_them);
