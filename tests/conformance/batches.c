@@ -223,7 +223,7 @@ START_TEST(what_is_kept_goes_with_its_creator)
 	}
 	ism_close(a);
 	struct ism_event ev;
-	eventually(ok(ism_wait(b, &ev, 1, sizeof ev, SECONDS(0))) >= 0 && pooled_mapped() == 0, 10);
+	eventually(ok(ism_wait(b, &ev, 1, sizeof ev, SECONDS(0))) >= 0 && pooled_mapped() == 0, 30);
 	ism_close(b);
 	domain_end();
 }
@@ -379,7 +379,7 @@ START_TEST(who_sleeps_drops_what_was_kept)
 	ism_detach_regions(mine, 8);
 	pthread_create(&thread, NULL, sleep_main, b);
 	ism_close(a);
-	eventually(pooled_mapped() == 0, 20);
+	eventually(pooled_mapped() == 0, 30);
 	ok(ism_interrupt(b));
 	pthread_join(thread, NULL);
 	ism_close(b);

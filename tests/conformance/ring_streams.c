@@ -32,7 +32,7 @@ static void *writer_main(void *arg)
 	for (unsigned int i = 0; i < nr_records(); i++) {
 		unsigned int len = next_len(&seed, sizeof data);
 		memset(data, (int)i, len);
-		if (ism_ring_write(ring, data, len, SECONDS(20)) < 0)
+		if (ism_ring_write(ring, data, len, SECONDS(30)) < 0)
 			break;
 	}
 	ism_ring_close(ring);
@@ -53,11 +53,11 @@ static void stream_through(struct pair *p)
 	pthread_create(&t, NULL, writer_main, p->out);
 	for (unsigned int i = 0; i < nr_records(); i++) {
 		unsigned int len = next_len(&seed, sizeof buf);
-		int64_t r = ism_ring_read(p->in, buf, sizeof buf, SECONDS(20));
+		int64_t r = ism_ring_read(p->in, buf, sizeof buf, SECONDS(30));
 		if (r != len || !all_are(buf, len, (unsigned char)i))
 			ck_abort_msg("record %u: %lld (%s)", i, (long long)r, ism_error_detail());
 	}
-	fails(ism_ring_read(p->in, buf, sizeof buf, SECONDS(20)), -EPIPE);
+	fails(ism_ring_read(p->in, buf, sizeof buf, SECONDS(30)), -EPIPE);
 	pthread_join(t, NULL);
 	p->out = NULL;
 }
@@ -94,7 +94,7 @@ START_TEST(a_stream_through_poll)
 	for (unsigned int i = 0; i < nr_records();) {
 		int64_t r = ism_ring_read(p.in, buf, sizeof buf, 0);
 		if (r == -EAGAIN) {
-			if (!readable(fd, 20000))
+			if (!readable(fd, 30000))
 				ck_abort_msg("asleep at record %u", i);
 			continue;
 		}
@@ -144,7 +144,7 @@ static void *endless_writer_main(void *arg)
 	for (unsigned int i = 0; !atomic_load(&m->stop); i++) {
 		unsigned int len = next_len(&seed, sizeof data);
 		memset(data, (int)i, len);
-		ok(ism_ring_write(m->p.out, data, len, SECONDS(20)));
+		ok(ism_ring_write(m->p.out, data, len, SECONDS(30)));
 	}
 	ism_ring_close(m->p.out);
 	return NULL;
@@ -161,7 +161,7 @@ START_TEST(a_stream_whose_region_is_replaced)
 
 	pthread_create(&writer, NULL, endless_writer_main, &m);
 	pthread_create(&mover, NULL, mover_main, &m);
-	for (unsigned int i = 0; (r = ism_ring_read(m.p.in, buf, sizeof buf, SECONDS(20))) != -EPIPE; i++) {
+	for (unsigned int i = 0; (r = ism_ring_read(m.p.in, buf, sizeof buf, SECONDS(30))) != -EPIPE; i++) {
 		unsigned int len = next_len(&seed, sizeof buf);
 		if (r != len || !all_are(buf, len, (unsigned char)i))
 			ck_abort_msg("record %u: %lld (%s)", i, (long long)r, ism_error_detail());
@@ -188,7 +188,7 @@ static void *read_all_many(void *arg)
 	do {
 		for (int i = 0; i < 8; i++)
 			in[i] = (struct ism_ring_buf){ text[i], sizeof text[i] };
-		r = ism_ring_read_many(arg, in, 8, SECONDS(20));
+		r = ism_ring_read_many(arg, in, 8, SECONDS(30));
 		n += r > 0 ? (uintptr_t)r : 0;
 	} while (r > 0);
 	return (void *)(r == -EPIPE ? n : 0);
@@ -204,7 +204,7 @@ START_TEST(a_sleeping_reader_of_several_is_woken)
 
 	ck_assert_int_eq(pthread_create(&thread, NULL, read_all_many, p.in), 0);
 	for (int i = 0; i < rounds(200); i++) {
-		ck_assert_int_eq(ok(ism_ring_write_many(p.out, out, 3, SECONDS(20))), 3);
+		ck_assert_int_eq(ok(ism_ring_write_many(p.out, out, 3, SECONDS(30))), 3);
 		if (i % 10 == 0)	/* long enough for it to fall asleep, or not */
 			sched_yield();
 	}
@@ -219,7 +219,7 @@ END_TEST
 Suite *ring_streams_suite(void)
 {
 	Suite *s = suite_create("ring streams");
-	TCase *tc = harness_tcase(s, "ring streams", 60);
+	TCase *tc = harness_tcase(s, "ring streams", 300);
 
 	tcase_add_test(tc, a_stream_of_records);
 	tcase_add_test(tc, a_stream_without_spinning);

@@ -60,9 +60,11 @@ static int complain(const char *what, long r)
 	return 1;
 }
 
+const struct ism_open_opts board_patient = { .size = sizeof board_patient, .restart_ms = 60000 };
+
 static int enter(struct board *b, struct ism_device **ret_dev, struct ism_region **ret)
 {
-	int r = ism_open(b->uri, NULL, ret_dev);
+	int r = ism_open(b->uri, &board_patient, ret_dev);
 
 	return r < 0 ? r : ism_attach_region(*ret_dev, atomic_load(&b->token), ISM_READ | ISM_WRITE, NULL, ret);
 }
@@ -188,7 +190,7 @@ static int try_all(struct board *b, struct ism_device *dev, struct ism_region *r
 			return complain("it was told", 0);
 	}
 	/* As a new device, with the old token. */
-	r = ism_open(b->uri, NULL, &again);
+	r = ism_open(b->uri, &board_patient, &again);
 	if (r < 0)
 		return complain("open", r);
 	r = ism_attach_region(again, atomic_load(&b->token), ISM_READ, NULL, &next);

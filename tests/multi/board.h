@@ -34,4 +34,7 @@ int board_writer(void *board);
 int board_reader(void *board);
 int board_outcast(void *board);
 
+/* However long the next daemon takes to start. */
+extern const struct ism_open_opts board_patient;
+
 #endif /* BOARD_H */

@@ -540,7 +540,7 @@ START_TEST(nobody_is_harmed_by_hostile_memory)
 	}
 	for (unsigned int i = 0; i < nr_hostile; i++) {
 		kill(hostile[i], SIGKILL);	/* alive until now, and not ended by what it did itself */
-		ck_assert_int_eq(harness_reap(hostile[i], 10), 256 + SIGKILL);
+		ck_assert_int_eq(harness_reap(hostile[i], 30), 256 + SIGKILL);
 	}
 	harness_ismd_stop(ismd);
 	stage_close(&s);

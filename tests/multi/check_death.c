@@ -36,7 +36,7 @@ static int victim_main(void *arg)
 
 	failpoint_pick(NULL, "epoll_wait");	/* of a host: as often as it likes to spin, and nothing happens between them */
 	failpoint_kill_at(job->point);
-	return scenario(job->uri, job->token, 5000) < 0;
+	return scenario(job->uri, job->token, 30000) < 0;
 }
 
 /* ------------------------------------------------------------------ a client */
@@ -95,18 +95,18 @@ START_TEST(a_client_killed_at_any_point_leaves_nothing)
 	ok(ism_open(job.uri, NULL, &other));
 	ok(ism_attach_region(other, job.token, ISM_READ, NULL, &readonly));
 	ism_close(other);
-	eventually(nr_devices(dev) == 1, 5);
+	eventually(nr_devices(dev) == 1, 30);
 	fds = fds_of(ismd);
 	do {
-		status = harness_reap(harness_fork(victim_main, &job), 20);
+		status = harness_reap(harness_fork(victim_main, &job), 30);
 		ck_assert_msg(status == 0 || status == KILLED, "point %u: status %d", job.point, status);
-		eventually(nr_devices(dev) == 1 && nr_regions(dev) == 1, 5);
+		eventually(nr_devices(dev) == 1 && nr_regions(dev) == 1, 30);
 		ck_assert_int_eq(ok(ism_region_peers(region, NULL, 0)), 0);
 		drain(dev);
 	} while (status == KILLED && ++job.point < POINTS_MAX);
 	ck_assert_int_eq(status, 0);
 	ck_assert_uint_gt(job.point, 50);
-	eventually(fds_of(ismd) == fds, 5);
+	eventually(fds_of(ismd) == fds, 30);
 	printf("client: killed at %u points\n", job.point - 1);
 	ism_close(dev);
 	harness_ismd_stop(ismd);
@@ -121,13 +121,13 @@ static void await_reset(struct ism_device *dev)
 	struct ism_event ev;
 
 	do
-		ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(10))), 1);
+		ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	while (ev.type != ISM_EVENT_RESET);
 }
 
 START_TEST(a_host_killed_at_any_point_is_succeeded)
 {
-	struct ism_open_opts opts = { .size = sizeof opts, .flags = ISM_OPEN_NO_HOST, .timeout_ms = 5000 };
+	struct ism_open_opts opts = { .size = sizeof opts, .flags = ISM_OPEN_NO_HOST, .timeout_ms = 30000 };
 	struct job job = { .point = 1 };
 	unsigned int hosted = 0;
 	int status;
@@ -162,7 +162,7 @@ START_TEST(a_host_killed_at_any_point_is_succeeded)
 		ok(ism_alloc_region(heir, 1000, NULL, &region));
 		ism_close(heir);
 		ism_close(dev);
-		status = harness_reap(pid, 20);
+		status = harness_reap(pid, 30);
 		/* Its host may have been us, and may have left before it was done. */
 		ck_assert_msg(status == 0 || status == 1 || status == KILLED, "point %u: status %d", job.point, status);
 		ok(ism_open(job.uri, NULL, &dev));	/* whoever it was, its socket and lock are replaced */
@@ -188,7 +188,7 @@ START_TEST(the_daemon_killed_at_any_point_can_be_started_again)
 	int status;
 
 	do {
-		struct ism_open_opts opts = { .size = sizeof opts, .flags = ISM_OPEN_NO_HOST, .timeout_ms = 5000 };
+		struct ism_open_opts opts = { .size = sizeof opts, .flags = ISM_OPEN_NO_HOST, .timeout_ms = 30000 };
 		struct ism_device *dev = NULL;
 		pid_t pid = victim_ismd(job.point, false);
 		int r;
@@ -197,11 +197,11 @@ START_TEST(the_daemon_killed_at_any_point_can_be_started_again)
 			harness_pause();
 		if (r == 0) {
 			ism_close(dev);
-			r = scenario(harness_uri("d"), 0, 5000);
+			r = scenario(harness_uri("d"), 0, 30000);
 			ck_assert_msg(plausible(r), "point %u: %d: %s", job.point, r, ism_error_detail());
 		}
 		kill(pid, SIGTERM);
-		status = harness_reap(pid, 20);
+		status = harness_reap(pid, 30);
 		ck_assert_msg(status == 0 || status == KILLED, "point %u: status %d", job.point, status);
 	} while (status == KILLED && ++job.point < POINTS_MAX);
 	ck_assert_int_eq(status, 0);
@@ -209,7 +209,7 @@ START_TEST(the_daemon_killed_at_any_point_can_be_started_again)
 	printf("daemon: killed at %u points\n", job.point - 1);
 	/* The last one ended in order; one after a killed one does, too. */
 	pid_t pid = victim_ismd(15, false);
-	ck_assert_int_eq(harness_reap(pid, 20), KILLED);
+	ck_assert_int_eq(harness_reap(pid, 30), KILLED);
 	harness_ismd_stop(harness_ismd("d", NULL));
 }
 END_TEST
@@ -217,7 +217,7 @@ END_TEST
 static Suite *death_suite(void)
 {
 	Suite *s = suite_create("death");
-	TCase *tc = harness_tcase(s, "death", 300);
+	TCase *tc = harness_tcase(s, "death", 900);
 
 	tcase_add_test(tc, a_client_killed_at_any_point_leaves_nothing);
 	tcase_add_test(tc, a_host_killed_at_any_point_is_succeeded);

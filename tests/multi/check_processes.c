@@ -83,11 +83,11 @@ START_TEST(a_sleeping_child_does_not_keep_its_dead_parents_device)
 	ok(ism_alloc_region(dev, 4096, NULL, &region));
 	channel_put(&s.to_child, ism_region_token(region));
 	child = (pid_t)channel_get(&s.to_parent);
-	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	ck_assert_uint_eq(ev.type, ISM_EVENT_ATTACH);
 	double begin = harness_now();
 	harness_kill(parent);
-	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	printf("DETACH came %.1f ms after the parent's death\n", (harness_now() - begin) * 1e3);
 	ck_assert_uint_eq(ev.type, ISM_EVENT_DETACH);
 	ck_assert_int_eq(kill(child, 0), 0);
@@ -125,7 +125,7 @@ START_TEST(a_sleeping_child_does_not_keep_its_dead_parents_domain)
 	ok(ism_query(dev, &info));
 	ck_assert_int_eq(info.host_pid, parent);
 	harness_kill(parent);
-	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	ck_assert_uint_eq(ev.type, ISM_EVENT_RESET);
 	ok(ism_open(s.uri, NULL, &next));
 	ok(ism_query(next, &info));
@@ -199,13 +199,13 @@ START_TEST(a_host_that_forks_forgets_a_client_that_goes)
 	linger.wanted = false;
 	channel_get(&linger.there);
 	channel_put(&s.to_child, 1);
-	ck_assert_int_eq(harness_reap(client, 10), 0);
-	eventually(devices(dev) == 1, 10);
+	ck_assert_int_eq(harness_reap(client, 30), 0);
+	eventually(devices(dev) == 1, 30);
 	/* It may be where the other was, and its answer is due later. */
 	ok(ism_open(s.uri, NULL, &other));
 	fails(ism_attach_region(other, 1, ISM_READ, NULL, &region), -ENOENT);
 	channel_put(&linger.go, 1);
-	ck_assert_int_eq(harness_reap(child, 10), 0);
+	ck_assert_int_eq(harness_reap(child, 30), 0);
 	ism_close(other);
 	ism_close(dev);
 	channel_close(&linger.there);
@@ -251,7 +251,7 @@ static int ringer_main(void *arg)
 	    ism_attach_region(dev, channel_get(&s->to_child), ISM_READ | ISM_WRITE, NULL, &region) < 0)
 		return 1;
 	for (; !rings_directly(dev) && rounds < 1000; rounds++) {	/* until the direct doorbell is set up */
-		if (ism_region_notify(region) < 0 || ism_region_wait(region, SECONDS(20)) != 1)
+		if (ism_region_notify(region) < 0 || ism_region_wait(region, SECONDS(30)) != 1)
 			return 2;
 	}
 	if (!rings_directly(dev))
@@ -265,7 +265,7 @@ static int ringer_main(void *arg)
 
 START_TEST(ringing_a_peer_that_is_awake_makes_no_system_call)
 {
-	double deadline = harness_now() + 30;
+	double deadline = harness_now() + 120;
 	pid_t ismd, ringer;
 	struct ism_device *dev;
 	struct ism_region *region;
@@ -286,7 +286,7 @@ START_TEST(ringing_a_peer_that_is_awake_makes_no_system_call)
 		if (r == 1 && taken++ < 1000)
 			ok(ism_region_notify(region));
 	}
-	int status = harness_reap(ringer, 20);
+	int status = harness_reap(ringer, 30);
 	if (status == NO_SECCOMP)
 		harness_skip("this machine has no seccomp filters");
 	ck_assert_msg(status == 0, "the ringer made a system call (status %d)", status);
@@ -353,7 +353,7 @@ START_TEST(one_ring_reaches_hundreds_of_devices)
 		channel_put(&s.to_child, 1);
 	for (int i = 0; i < CROWD_PROCESSES; i++)
 		ck_assert_int_eq(harness_reap(pid[i], 30), 0);
-	eventually(ok(ism_region_peers(region, NULL, 0)) == 0, 10);
+	eventually(ok(ism_region_peers(region, NULL, 0)) == 0, 30);
 	ism_close(dev);
 	shared_close(&s);
 	harness_ismd_stop(ismd);
@@ -437,7 +437,8 @@ START_TEST(a_scribbling_peer_cannot_leave_the_ring)
 	ok(ism_alloc_region(dev, 65536, NULL, &guard2));
 	channel_put(&s.to_child, ism_region_token(region));
 	channel_get(&s.to_parent);
-	for (double end = harness_now() + 3; harness_now() < end;)
+	/* So long, and until it has been tried often enough. */
+	for (double begin = harness_now(); harness_now() < begin + 3 || (ends <= 20 && harness_now() < begin + 120);)
 		use_ring(region, ends / 2 % 2 ? ISM_RING_READER : ISM_RING_WRITER, &ends);
 	const unsigned char *g1 = ism_region_addr(guard1), *g2 = ism_region_addr(guard2);
 	for (size_t i = 0; i < 65536; i++) {
@@ -479,7 +480,7 @@ static int sleeper_main(void *arg)
 		return 1;
 	channel_put(&s->to_parent, 1);
 	for (int i = 0; i < BURSTS * BURST; i++) {
-		if (ism_ring_read(ring, &v, sizeof v, SECONDS(20)) != sizeof v)
+		if (ism_ring_read(ring, &v, sizeof v, SECONDS(30)) != sizeof v)
 			return 2;
 		sum += v;
 	}
@@ -506,7 +507,7 @@ START_TEST(a_reader_of_another_process_sleeps_through_nothing)
 	channel_get(&s.to_parent);
 	_Atomic uint32_t *order = (_Atomic uint32_t *)((unsigned char *)ism_region_addr(region) + WRITER_ORDER);
 	for (uint64_t i = 0; i < BURSTS * BURST; i++) {
-		ok(ism_ring_write(ring, &i, sizeof i, SECONDS(20)));
+		ok(ism_ring_write(ring, &i, sizeof i, SECONDS(30)));
 		sum += i;
 		if (i % BURST == BURST - 1) {
 			light += atomic_load(order) == LIGHT;
@@ -514,7 +515,7 @@ START_TEST(a_reader_of_another_process_sleeps_through_nothing)
 		}
 	}
 	ck_assert_uint_eq(channel_get(&s.to_parent), sum);
-	ck_assert_int_eq(harness_reap(sleeper, 20), 0);
+	ck_assert_int_eq(harness_reap(sleeper, 30), 0);
 	printf("after %u of %d bursts the writer only looked\n", light, BURSTS);
 	ism_ring_close(ring);
 	ism_close(dev);
@@ -526,7 +527,7 @@ END_TEST
 static Suite *processes_suite(void)
 {
 	Suite *s = suite_create("processes");
-	TCase *tc = harness_tcase(s, "processes", 120);
+	TCase *tc = harness_tcase(s, "processes", 600);
 
 	tcase_add_test(tc, a_sleeping_child_does_not_keep_its_dead_parents_device);
 	tcase_add_test(tc, a_sleeping_child_does_not_keep_its_dead_parents_domain);

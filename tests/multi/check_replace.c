@@ -32,14 +32,14 @@ struct play {
 static void begin(struct play *p, const char *uri, enum outcast kind)
 {
 	p->b = board_new(uri, kind);
-	ok(ism_open(uri, NULL, &p->dev));
+	ok(ism_open(uri, &board_patient, &p->dev));
 	ok(ism_alloc_region(p->dev, SIZE, NULL, &p->region));
 	atomic_store(&p->b->token, ism_region_token(p->region));
 	p->writer = harness_fork(board_writer, p->b);
 	board_wait(&p->b->ready);
 	p->reader = harness_fork(board_reader, p->b);
 	p->outcast = kind == NOBODY ? 0 : harness_fork(board_outcast, p->b);
-	eventually(atomic_load(&p->b->ready) == (kind == NOBODY ? 2 : 3), 20);
+	eventually(atomic_load(&p->b->ready) == (kind == NOBODY ? 2 : 3), 30);
 }
 
 static void replace(struct play *p)
@@ -328,8 +328,8 @@ START_TEST(an_end_that_dies_before_it_goes_over)
 		free(there);	/* closing it would tell */
 		int64_t r;
 		do	/* a writer has room for a while */
-			r = i ? ism_ring_write(here, buf, sizeof buf, SECONDS(10))
-			      : ism_ring_read(here, buf, sizeof buf, SECONDS(10));
+			r = i ? ism_ring_write(here, buf, sizeof buf, SECONDS(30))
+			      : ism_ring_read(here, buf, sizeof buf, SECONDS(30));
 		while (r == 0 && i);
 		fails(r, -ECONNRESET);
 		ism_ring_close(here);
@@ -359,7 +359,7 @@ START_TEST(a_ring_with_the_one_shut_out)
 		ok(ism_region_grant(ra, info.devid, 0));
 		ok(ism_region_replace(ra, NULL, &next));
 		ok(i == 0 ? ism_ring_write(rr, "lost", 4, 0) : 0);
-		fails(i ? ism_ring_write(wa, "x", 1, SECONDS(10)) : ism_ring_read(wa, buf, sizeof buf, SECONDS(10)),
+		fails(i ? ism_ring_write(wa, "x", 1, SECONDS(30)) : ism_ring_read(wa, buf, sizeof buf, SECONDS(30)),
 		      -ECONNRESET);
 		ism_ring_close(wa);
 		ism_ring_close(rr);
@@ -372,7 +372,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("replace");
-	TCase *tc = harness_tcase(s, "shut out", 120);
+	TCase *tc = harness_tcase(s, "shut out", 600);
 
 	tcase_add_test(tc, one_that_writes);
 	tcase_add_test(tc, one_that_reads);

@@ -152,7 +152,7 @@ static int use_successor(struct ism_device *dev, struct ism_device *peer)
 
 int corners(const char *uri)
 {
-	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = 2000, .spin_us = ISM_SPIN_NONE };
+	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = 30000, .spin_us = ISM_SPIN_NONE };
 	struct ism_device *dev, *peer;
 	int r = ism_open(uri, &opts, &dev);
 

@@ -93,7 +93,7 @@ static long ask(struct ism_device *dev, pid_t pid, bool *ret_cut)
 {
 	long r;
 
-	eventually((r = nr_regions_of(dev)) != -EHOSTDOWN || ended(pid) || (*ret_cut = was_reset(dev)), 20);
+	eventually((r = nr_regions_of(dev)) != -EHOSTDOWN || ended(pid) || (*ret_cut = was_reset(dev)), 30);
 	return r;
 }
 
@@ -102,7 +102,7 @@ static bool is_cut(struct ism_device *dev)
 {
 	bool cut = false;
 
-	eventually(nr_regions_of(dev) > 0 || (cut = was_reset(dev)), 20);
+	eventually(nr_regions_of(dev) > 0 || (cut = was_reset(dev)), 30);
 	return cut;
 }
 
@@ -111,12 +111,12 @@ static void pair_use(struct pair *p)
 {
 	struct ism_region *more;
 
-	eventually(nr_regions_of(p->a) > 0, 20);
-	eventually(nr_regions_of(p->b) > 0, 20);
+	eventually(nr_regions_of(p->a) > 0, 30);
+	eventually(nr_regions_of(p->b) > 0, 30);
 	ck_assert_str_eq(ism_region_addr(p->theirs), "kept");
 	ism_region_clear(p->theirs);
 	ok(ism_region_notify(p->mine));
-	ck_assert_int_eq(ok(ism_region_wait(p->theirs, SECONDS(20))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(p->theirs, SECONDS(30))), 1);
 	ok(ism_alloc_region(p->b, 1, NULL, &more));
 	ism_detach_region(more);
 }
@@ -132,11 +132,11 @@ static pid_t take_over(struct pair *p, pid_t pid, const char *kind, unsigned int
 	bool cut = false;
 
 	kill(pid, SIGKILL);
-	harness_reap(pid, 20);
+	harness_reap(pid, 30);
 	pid = failing_ismd(where(), kind, n, DAEMON);
 	long r = ask(p->a, pid, &cut);
 	if (r == -EHOSTDOWN && !cut) {	/* it left all to another */
-		*ret = (enum daemon)harness_reap(pid, 20);
+		*ret = (enum daemon)harness_reap(pid, 30);
 		ck_assert_int_eq(*ret, NOT_STARTED);
 	} else {
 		check_result((int)r, n, kind);
@@ -149,7 +149,7 @@ static pid_t take_over(struct pair *p, pid_t pid, const char *kind, unsigned int
 		}
 		pair_use(p);
 		kill(pid, SIGUSR1);	/* leave, and say whether there was such a call */
-		*ret = (enum daemon)harness_reap(pid, 20);
+		*ret = (enum daemon)harness_reap(pid, 30);
 		ck_assert_msg(*ret == SERVED || *ret == NOT_REACHED, "%s %u: status %d", kind, n, (int)*ret);
 	}
 	t->served += *ret == SERVED;
@@ -188,7 +188,7 @@ START_TEST(whoever_takes_over_survives_any_failing_call)
 	       t.served);
 	pair_close(&p);
 	kill(pid, SIGTERM);
-	ck_assert_int_eq(harness_reap(pid, 20), SERVED);
+	ck_assert_int_eq(harness_reap(pid, 30), SERVED);
 	failpoint_sites_write(sites_file);
 }
 END_TEST
@@ -207,7 +207,7 @@ START_TEST(whoever_comes_back_survives_any_failing_call)
 	for (n = first(); without < 2; n += step()) {
 		pair_open(&p);
 		kill(pid, SIGKILL);
-		harness_reap(pid, 20);
+		harness_reap(pid, 30);
 		failpoint_fail_at(n, failing_error(n));
 		long r = nr_regions_of(p.a);
 		ck_assert_int_lt(r, 0);
@@ -223,12 +223,12 @@ START_TEST(whoever_comes_back_survives_any_failing_call)
 		ck_assert_str_eq(ism_region_addr(p.theirs), "kept");
 		back += r >= 0;
 		pair_close(&p);
-		eventually(harness_fds() == fds && harness_mappings() == mappings, 5);
+		eventually(harness_fds() == fds && harness_mappings() == mappings, 30);
 		ck_assert_uint_lt(n, POINTS_MAX);
 	}
 	printf("coming back: one in %u of %u points; back in spite of %u of these\n", step(), n, back - 2);
 	kill(pid, SIGTERM);
-	ck_assert_int_eq(harness_reap(pid, 20), 0);
+	ck_assert_int_eq(harness_reap(pid, 30), 0);
 	failpoint_sites_write(sites_file);
 }
 END_TEST
@@ -241,29 +241,29 @@ START_TEST(a_keeper_survives_any_failing_call)
 	for (unsigned int n = first(); n <= KEEPER_POINTS; n += step()) {
 		pid_t pid = failing_ismd(where(), NULL, n, KEEPER);
 		if (!await_ismd(pid, harness_uri("d"))) {
-			ck_assert_int_eq(harness_reap(pid, 20), NOT_STARTED);
+			ck_assert_int_eq(harness_reap(pid, 30), NOT_STARTED);
 			continue;
 		}
 		pair_open(&p);
 		pid_t first = keeper_of(0);
 		kill(first, SIGKILL);
-		eventually(keeper_of(first) != 0, 20);
+		eventually(keeper_of(first) != 0, 30);
 		ok(nr_regions_of(p.a));		/* once that is answered, the second has all */
 		kill(pid, SIGKILL);
-		harness_reap(pid, 20);
+		harness_reap(pid, 30);
 		pid = failing_ismd(where(), NULL, 0, DAEMON);
 		pair_use(&p);
 		pair_close(&p);
 		kill(pid, SIGTERM);
-		ck_assert_int_eq(harness_reap(pid, 20), 0);
-		eventually(keeper_of(0) == 0, 20);
+		ck_assert_int_eq(harness_reap(pid, 30), 0);
+		eventually(keeper_of(0) == 0, 30);
 	}
 }
 END_TEST
 
 void add_restart_tests(Suite *s)
 {
-	TCase *tc = harness_tcase(s, "restart", 300);
+	TCase *tc = harness_tcase(s, "restart", 900);
 
 	tcase_add_test(tc, whoever_takes_over_survives_any_failing_call);
 	tcase_add_test(tc, whoever_comes_back_survives_any_failing_call);

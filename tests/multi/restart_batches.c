@@ -26,9 +26,11 @@ struct churn {
 
 static void churn_open(struct churn *c)
 {
+	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 60000 };
+
 	*c = (struct churn){ .p.nr = NR, .ismd = harness_ismd_kept("d", NULL) };
-	ok(ism_open(harness_uri("d"), NULL, &c->p.a));
-	ok(ism_open(harness_uri("d"), NULL, &c->p.b));
+	ok(ism_open(harness_uri("d"), &patient, &c->p.a));
+	ok(ism_open(harness_uri("d"), &patient, &c->p.b));
 }
 
 static void churn_close(struct churn *c)
@@ -58,7 +60,7 @@ static void both_back(struct churn *c)
 static void leave(struct churn *c)
 {
 	ism_detach_regions(c->p.theirs, NR);
-	eventually(ok(ism_region_peers(c->p.mine[0], NULL, 0)) == 0, 20);
+	eventually(ok(ism_region_peers(c->p.mine[0], NULL, 0)) == 0, 30);
 	ism_detach_regions(c->p.mine, NR);
 }
 
@@ -82,7 +84,7 @@ START_TEST(pooled_regions_go_round_over_restarts)
 		if (step == 3)
 			c.ismd = restart(c.ismd, NULL);
 		both_back(&c);
-		eventually(ok(ism_region_peers(c.p.mine[0], NULL, 0)) == 0, 20);
+		eventually(ok(ism_region_peers(c.p.mine[0], NULL, 0)) == 0, 30);
 		ism_detach_regions(c.p.mine, NR);
 		if (step == 4)
 			c.ismd = restart(c.ismd, NULL);
@@ -98,7 +100,7 @@ static void await_peers(struct ism_device *dev, uint64_t token, uint32_t type, u
 	struct ism_event ev;
 
 	do
-		ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(20))), 1);
+		ck_assert_int_eq(ok(ism_wait(dev, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	while (ev.type != type || ev.token != token);
 	ck_assert_uint_eq(ev.peers, peers);
 }
@@ -145,7 +147,7 @@ START_TEST(what_was_attached_before_a_restart_is_not_kept)
 	ism_close(c.p.a);
 	ok(nr_devices(c.p.b));
 	drain(c.p.b);
-	eventually((drain(c.p.b), pooled_mapped() == 0), 20);
+	eventually((drain(c.p.b), pooled_mapped() == 0), 30);
 	ism_close(c.p.b);
 	harness_ismd_stop(c.ismd);
 }
@@ -184,8 +186,8 @@ START_TEST(it_is_killed_in_the_midst_of_it)
 	pthread_join(thread, NULL);
 	ck_assert_int_le(nr_regions(c.p.a), NR);	/* those that wait in the pool */
 	ism_close(c.p.a);
-	eventually(nr_regions(c.p.b) == 0, 20);
-	eventually((drain(c.p.b), pooled_mapped() == 0), 20);
+	eventually(nr_regions(c.p.b) == 0, 30);
+	eventually((drain(c.p.b), pooled_mapped() == 0), 30);
 	ism_close(c.p.b);
 	harness_ismd_stop(c.ismd);
 }
@@ -194,7 +196,7 @@ END_TEST
 Suite *restart_batches_suite(void)
 {
 	Suite *s = suite_create("restart: batches");
-	TCase *tc = harness_tcase(s, "batches", 120);
+	TCase *tc = harness_tcase(s, "batches", 600);
 
 	tcase_add_test(tc, pooled_regions_go_round_over_restarts);
 	tcase_add_test(tc, what_waited_over_a_restart_has_events);

@@ -124,11 +124,12 @@ static void *reader_main(void *arg)
 static int end_main(void *arg)
 {
 	struct ism_region *out, *in;
+	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 60000 };
 	struct end *e = arg;
 	struct ism_device *dev;
 	pthread_t writer, reader;
 	void *bad[2];
-	int r = ism_open(e->uri, NULL, &dev);
+	int r = ism_open(e->uri, &patient, &dev);
 
 	if (r == 0 && e->me == 0) {
 		r = ism_alloc_region(dev, RING, NULL, &out);
@@ -165,7 +166,7 @@ static void await_progress(struct board *b)
 {
 	uint64_t before[2] = { atomic_load(&b->read[0]), atomic_load(&b->read[1]) };
 
-	eventually(atomic_load(&b->read[0]) > before[0] + 50 && atomic_load(&b->read[1]) > before[1] + 50, 40);
+	eventually(atomic_load(&b->read[0]) > before[0] + 50 && atomic_load(&b->read[1]) > before[1] + 50, 60);
 }
 
 START_TEST(two_rings_lose_nothing_and_double_nothing)
@@ -182,7 +183,7 @@ START_TEST(two_rings_lose_nothing_and_double_nothing)
 		pid[e.me] = harness_fork(end_main, &e);
 	token[0] = channel_get(&e.ready);
 	token[1] = channel_get(&e.ready);
-	eventually(atomic_load(&b->half[0]) && atomic_load(&b->half[1]), 20);
+	eventually(atomic_load(&b->half[0]) && atomic_load(&b->half[1]), 30);
 	ismd = restart(ismd, NULL);	/* both half full, nobody reading yet */
 	atomic_store(&b->go, 1);
 	for (int i = 0; i < KILLS; i++) {
@@ -198,8 +199,8 @@ START_TEST(two_rings_lose_nothing_and_double_nothing)
 	}
 	await_progress(b);
 	atomic_store(&b->stop, 1);
-	ck_assert_int_eq(harness_reap(pid[0], 40), 0);
-	ck_assert_int_eq(harness_reap(pid[1], 40), 0);
+	ck_assert_int_eq(harness_reap(pid[0], 60), 0);
+	ck_assert_int_eq(harness_reap(pid[1], 60), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_uint_eq(atomic_load(&b->written[i]), atomic_load(&b->read[i]));
 	printf("rings: %llu and %llu records across %d kills\n", (unsigned long long)atomic_load(&b->read[0]),
@@ -229,10 +230,11 @@ static int half_main(void *arg)
 {
 	struct ism_region *region;
 	struct ism_device *dev;
+	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 60000 };
 	struct halves *h = arg;
 	struct ism_ring *out;
 
-	if (ism_open(h->uri, NULL, &dev) < 0 ||
+	if (ism_open(h->uri, &patient, &dev) < 0 ||
 	    ism_attach_region(dev, h->token, ISM_READ | ISM_WRITE, NULL, &region) < 0 ||
 	    ism_ring_attach(region, ISM_RING_WRITER, NULL, &out) < 0)
 		return 1;
@@ -248,7 +250,7 @@ static void *follower_main(void *arg)
 {
 	struct halves *h = arg;
 
-	h->read = ism_ring_read(h->in, h->to.bytes, ROOM, SECONDS(40));
+	h->read = ism_ring_read(h->in, h->to.bytes, ROOM, SECONDS(60));
 	return NULL;
 }
 
@@ -256,12 +258,14 @@ static void halves_open(struct halves *h)
 {
 	struct ism_region *region;
 
+	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 60000 };
+
 	snprintf(h->uri, sizeof h->uri, "%s", harness_uri("d"));
 	trap_open(&h->from, ROOM);
 	trap_open(&h->to, ROOM);
 	for (size_t i = 0; i < ROOM; i++)
 		h->from.bytes[i] = (uint8_t)mix(i);
-	ok(ism_open(h->uri, NULL, &h->dev));
+	ok(ism_open(h->uri, &patient, &h->dev));
 	ok(ism_alloc_region(h->dev, 3 * ROOM, NULL, &region));
 	ok(ism_ring_create(region, ISM_RING_READER, NULL, &h->in));
 	h->token = ism_region_token(region);
@@ -292,8 +296,8 @@ START_TEST(a_record_goes_on_when_the_daemon_comes_back)
 	pthread_join(h.reader, NULL);
 	ck_assert_int_eq(h.read, LARGE);
 	ck_assert_int_eq(memcmp(h.to.bytes, h.from.bytes, LARGE), 0);
-	fails(ism_ring_read(h.in, h.to.bytes, ROOM, SECONDS(20)), -EPIPE);
-	ck_assert_int_eq(harness_reap(h.writer, 20), 0);
+	fails(ism_ring_read(h.in, h.to.bytes, ROOM, SECONDS(30)), -EPIPE);
+	ck_assert_int_eq(harness_reap(h.writer, 60), 0);
 	halves_close(&h);
 	harness_ismd_stop(ismd);
 }
@@ -379,7 +383,7 @@ START_TEST(a_file_on_its_way_arrives_whole)
 
 	make_file(source, SIZE);
 	put = harness_fork(tool_main, &offer);
-	eventually(size_of(token) == 17, 20);
+	eventually(size_of(token) == 17, 30);
 	FILE *f = fopen(token, "re");
 	ck_assert_int_eq(fscanf(f, "%16s", text), 1);
 	fclose(f);
@@ -406,7 +410,7 @@ struct run {
 
 static int run_main(void *arg)
 {
-	int r = scenario(((struct run *)arg)->uri, 0, 20000);
+	int r = scenario(((struct run *)arg)->uri, 0, 30000);
 
 	if (r < 0)
 		fprintf(stderr, "[test] error: %d: %s\n", r, ism_error_detail());
@@ -420,8 +424,8 @@ static int run_main(void *arg)
  */
 START_TEST(a_daemon_killed_at_any_point_is_not_missed)
 {
-	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 20000 };
-	const char *const grace[] = { "--set", "grace=2", NULL };
+	struct ism_open_opts patient = { .size = sizeof patient, .restart_ms = 60000 };
+	const char *const grace[] = { "--set", "grace=10", NULL };
 	unsigned int point = 1, survived = 0;
 	struct ism_region *own;
 	struct ism_device *dev;
@@ -437,7 +441,7 @@ START_TEST(a_daemon_killed_at_any_point_is_not_missed)
 	unsigned int step = getenv("ISM_TEST_LONG") != NULL ? 1 : 8;
 	for (point += harness_seed() % step; died && point < POINTS_MAX; point += step) {
 		kill(ismd, SIGUSR1);	/* in order, so that it knows of the last client's end */
-		ck_assert_int_eq(harness_reap(ismd, 20), 0);
+		ck_assert_int_eq(harness_reap(ismd, 30), 0);
 		pid_t victim = victim_ismd(point, true);
 		child = harness_fork(run_main, &run);
 		int status = -1;
@@ -451,13 +455,13 @@ START_TEST(a_daemon_killed_at_any_point_is_not_missed)
 		}
 		ck_assert_msg(WIFSIGNALED(status), "point %u: status %d", point, status);
 		ismd = harness_ismd_kept("d", NULL);
-		ck_assert_msg(harness_reap(child, 40) == 0, "point %u", point);
+		ck_assert_msg(harness_reap(child, 60) == 0, "point %u", point);
 		survived++;
 	}
 	ck_assert(!died);
 	/* A device whose HELLO was carried out and not answered is nobody's: it goes after the grace time. */
 	ismd = restart(ismd, grace);
-	eventually(nr_devices(dev) == 1 && nr_regions(dev) == 1, 30);
+	eventually(nr_devices(dev) == 1 && nr_regions(dev) == 1, 60);
 	ck_assert_uint_gt(survived * step, 100);
 	printf("daemon: killed at %u points, and its client went on\n", survived - 1);
 	ism_close(dev);
@@ -468,7 +472,7 @@ END_TEST
 Suite *rings_suite(void)
 {
 	Suite *s = suite_create("under way");
-	TCase *tc = harness_tcase(s, "under way", 300);
+	TCase *tc = harness_tcase(s, "under way", 900);
 
 	tcase_add_test(tc, two_rings_lose_nothing_and_double_nothing);
 	tcase_add_test(tc, a_record_goes_on_when_the_daemon_comes_back);

@@ -18,7 +18,7 @@ static int await_ring(struct ism_region *region, struct ism_device *ringer)
 {
 	struct ism_event ev;
 
-	for (int i = 0; i < 250; i++) {
+	for (int i = 0; i < 1500; i++) {	/* half a minute */
 		int r = ism_region_wait(region, 20000000);
 		if (r != 0)
 			return r;
@@ -145,7 +145,7 @@ static int use_other(struct ism_device *dev, uint64_t token)
 
 int scenario(const char *uri, uint64_t token, uint32_t timeout_ms)
 {
-	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = timeout_ms, .spin_us = ISM_SPIN_NONE };
+	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = timeout_ms, .restart_ms = 60000, .spin_us = ISM_SPIN_NONE };
 	struct ism_device *dev, *peer;
 	int r = ism_open(uri, &opts, &dev);
 

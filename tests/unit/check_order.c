@@ -104,7 +104,7 @@ static void a_sleeper_is_rung(int (*hook)(const char *call))
 
 	ismi_sys_hook = hook;
 	ck_assert_int_eq(pthread_create(&reader_thread, NULL, read_one_main, &got), 0);
-	eventually(atomic_load(&t.shared->reader_waits) == 1, 10);
+	eventually(atomic_load(&t.shared->reader_waits) == 1, 30);
 	write_value(77);
 	pthread_join(reader_thread, NULL);
 	ismi_sys_hook = NULL;

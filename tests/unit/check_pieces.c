@@ -98,7 +98,7 @@ static void read_all(void)
 {
 	check_record(read_now(ROOM, 10));
 	ok(ism_ring_write(pair.out, "next", 4, 0));
-	ck_assert_int_eq(ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(10))), 4);
+	ck_assert_int_eq(ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(30))), 4);
 	fails(ism_ring_read(pair.in, t.to.bytes, ROOM, 0), -EAGAIN);
 }
 
@@ -266,7 +266,7 @@ START_TEST(the_ring_goes_over_behind_the_record)
 	writer_ends();
 	check_record(read_now(ROOM, 10));
 	for (int i = 0; i < 1000 && (ism_ring_region(pair.in) == pair.rb || ism_ring_region(pair.out) == pair.ra); i++) {
-		ok(ism_ring_write(pair.out, t.from.bytes, RECORD, SECONDS(10)));
+		ok(ism_ring_write(pair.out, t.from.bytes, RECORD, SECONDS(30)));
 		check_record(read_now(ROOM, 10));
 	}
 	ck_assert_ptr_ne(ism_ring_region(pair.in), pair.rb);
@@ -380,7 +380,7 @@ static void *write_many_main(void *arg)
 
 	for (unsigned int i = 0; i < 2000; i++) {
 		size_t len = unit_below(&seed, RECORD), from = unit_below(&seed, ROOM - RECORD);
-		ck_assert_int_eq(ism_ring_write(pair.out, t.from.bytes + from, len, SECONDS(20)), 0);
+		ck_assert_int_eq(ism_ring_write(pair.out, t.from.bytes + from, len, SECONDS(30)), 0);
 	}
 	return NULL;
 }
@@ -398,7 +398,7 @@ START_TEST(records_of_any_length_in_order)
 		int64_t r;
 		switch (unit_below(&mine, 4)) {
 		case 0:
-			ok(ism_ring_wait(pair.in, 0, SECONDS(20)));
+			ok(ism_ring_wait(pair.in, 0, SECONDS(30)));
 			ok(ism_ring_peek(pair.in, &p, &n));
 			break;
 		case 1:
@@ -412,7 +412,7 @@ START_TEST(records_of_any_length_in_order)
 			n = (size_t)ok(r);
 			break;
 		default:
-			n = (size_t)ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(20)));
+			n = (size_t)ok(ism_ring_read(pair.in, t.to.bytes, ROOM, SECONDS(30)));
 		}
 		ck_assert_uint_eq(n, len);
 		ck_assert_int_eq(memcmp(p, t.from.bytes + from, len), 0);

@@ -17,10 +17,9 @@ struct ism_emu *start(bool loop, const char *faults)
 
 struct ism_device *device(const struct ism_emu *emu)
 {
-	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = 1000 };
 	struct ism_device *dev;
 
-	ok(ism_open(ism_emu_uri(emu), &opts, &dev));
+	ok(ism_open(ism_emu_uri(emu), NULL, &dev));
 	return dev;
 }
 

@@ -112,16 +112,19 @@ END_TEST
 static void requests_get_lost(bool loop)
 {
 	struct ism_emu *emu = start(loop, "alloc:2=drop,host:3=drop,detach:1=drop");
-	struct ism_device *a = device(emu), *b = device(emu);
+	struct ism_open_opts opts = { .size = sizeof opts, .timeout_ms = 1000 };
+	struct ism_device *a = device(emu), *b = device(emu), *hasty;
 	struct ism_region *r1 = alloc(a), *none;	/* host: 1 */
 	uint64_t ids[4];
 
-	fails(ism_alloc_region(a, 1, NULL, &none), -ETIMEDOUT);
+	/* The one that does not wait for long may not get at once what another would wait for. */
+	eventually(ism_open(ism_emu_uri(emu), &opts, &hasty) == 0, 30);
+	fails(ism_alloc_region(hasty, 1, NULL, &none), -ETIMEDOUT);
 	ck_assert_ptr_nonnull(strstr(ism_error_detail(), "injected fault"));
 	struct ism_region *r2 = attach(b, r1);	/* host: 2 */
-	fails(ism_alloc_region(a, 1, NULL, &none), -ETIMEDOUT);
+	fails(ism_alloc_region(hasty, 1, NULL, &none), -ETIMEDOUT);
 	ck_assert_ptr_null(strstr(ism_error_detail(), "injected fault"));
-	alloc(a);
+	eventually(ism_alloc_region(hasty, 1, NULL, &none) == 0, 30);
 	/* A detach that nobody hears of; the next one is heard. */
 	ism_detach_region(r2);
 	ck_assert_int_eq(ok(ism_region_peers(r1, ids, 4)), 1);
@@ -129,6 +132,7 @@ static void requests_get_lost(bool loop)
 	r2 = attach(b, r1);
 	ism_detach_region(r2);
 	ck_assert_int_eq(ok(ism_region_peers(r1, ids, 4)), 0);
+	ism_close(hasty);
 	ism_close(a);
 	ism_close(b);
 	ism_emu_stop(emu);
@@ -177,7 +181,7 @@ static void dies_at(bool loop, const char *faults, unsigned int good)
 		alloc(a);
 	fails(ism_alloc_region(a, 1, NULL, &none), -EHOSTDOWN);
 	fails(ism_alloc_region(b, 1, NULL, &none), -EHOSTDOWN);
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_RESET);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_RESET);
 	ok(ism_emu_restart(emu));
 	struct ism_device *late = device(emu);
 	alloc(late);
@@ -204,11 +208,14 @@ static void bells_get_lost(bool loop)
 	struct ism_device *a = device(emu), *b = device(emu);
 	struct ism_region *ra = alloc(a), *rb = attach(b, ra);
 
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_ATTACH);	/* event 1 */
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_ATTACH);	/* event 1 */
 	for (int i = 1; i <= 6; i++) {
 		bool arrives = i != 2 && i != 3;		/* the second is not rung, the third not heard */
 		ok(ism_region_notify(ra));
-		ck_assert_int_eq(ok(ism_region_wait(rb, arrives ? SECONDS(10) : SECONDS(0.02))), arrives);
+		ck_assert_int_eq(ok(ism_region_wait(rb, arrives ? SECONDS(30) : SECONDS(0.02))), arrives);
+		/* One that is late would be one with the next, and take that along. */
+		for (double end = harness_now() + 30; i == 3 && ism_emu_fired(emu) < 2 && harness_now() < end;)
+			ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(0.02))), 0);
 	}
 	ck_assert_int_eq(ism_emu_fired(emu), 2);
 	ism_close(a);
@@ -261,18 +268,18 @@ static void bells_are_late(bool loop, uint32_t spin_us)
 
 	ok(ism_open(ism_emu_uri(emu), &opts, &b));
 	struct ism_region *ra = alloc(a), *rb = attach(b, ra);
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_ATTACH);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_ATTACH);
 	for (int way = 0; way < 4; way++) {
 		double began = harness_now();
 		ok(ism_region_notify(ra));
 		if (way == 0) {
-			ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(10))), 1);
+			ck_assert_int_eq(ok(ism_region_wait(rb, SECONDS(30))), 1);
 		} else if (way == 1) {
-			ck_assert_uint_eq(event(b, 10), ISM_EVENT_UPDATE);
+			ck_assert_uint_eq(event(b, 30), ISM_EVENT_UPDATE);
 		} else {
 			struct pollfd p = { .fd = (int)ok(ism_fd(b)), .events = POLLIN };
 			while (ok(ism_event_next(b, &ev, sizeof ev)) == 0)
-				ck_assert_int_eq(poll(&p, 1, 20000), 1);
+				ck_assert_int_eq(poll(&p, 1, 30000), 1);
 		}
 		if (way < 3)	/* the fourth is not late any more */
 			ck_assert_double_ge(harness_now() - began, 0.03);
@@ -298,15 +305,15 @@ static void peers_get_lost(bool loop)
 	struct ism_region *ra = alloc(a), *rb = attach(b, ra);
 	struct ism_event ev = { .type = 0 };
 
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_LOST);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_LOST);
 	ok(ism_region_notify(rb));			/* event 2 */
-	ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_region_wait(ra, SECONDS(30))), 1);
 	ism_detach_region(rb);
-	ck_assert_uint_eq(event(a, 10), ISM_EVENT_LOST);
-	fails(ism_region_wait(ra, SECONDS(10)), -EPIPE);
+	ck_assert_uint_eq(event(a, 30), ISM_EVENT_LOST);
+	fails(ism_region_wait(ra, SECONDS(30)), -EPIPE);
 	double began = harness_now();
 	attach(b, ra);
-	ck_assert_int_eq(ok(ism_wait(a, &ev, 1, sizeof ev, SECONDS(10))), 1);
+	ck_assert_int_eq(ok(ism_wait(a, &ev, 1, sizeof ev, SECONDS(30))), 1);
 	ck_assert_double_ge(harness_now() - began, 0.03);
 	ck_assert_uint_eq(ev.type, ISM_EVENT_ATTACH);
 	ck_assert_uint_eq(ev.devid, devid(b));
@@ -396,7 +403,7 @@ END_TEST
 
 void add_fault_tests(Suite *s)
 {
-	TCase *tc = harness_tcase(s, "faults", 60);
+	TCase *tc = harness_tcase(s, "faults", 300);
 
 	tcase_add_test(tc, wrong_faults_are_refused_with_the_place);
 	tcase_add_test(tc, calls_fail_by_number);
