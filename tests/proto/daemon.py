@@ -66,6 +66,16 @@ def check_log(text):
         raise AssertionError('ismd said: %s\n%s' % (found.group(0), text[-4000:]))
 
 
+def stand_still(pid):
+    """Stop a process; it has stopped when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        with open('/proc/%d/stat' % pid) as f:
+            return f.read().rsplit(')', 1)[1].split()[0] == 'T'
+    eventually(stopped, 'a process that stands still')
+
+
 class Daemon:
     """An ismd of one's own, in a directory of its own."""
 

@@ -13,8 +13,9 @@ import mmap
 import os
 import socket
 import struct
+import time
 
-DEADLINE = 20.0             # seconds; generous: it only ends a test that hangs
+DEADLINE = 60.0             # seconds; generous: it only ends a test that hangs
 
 MAGIC, VERSION = 0x314d5349, 1
 HEADER = struct.Struct('<IHHIIHHI')     # magic, version, type, length, sequence, fds, 0, 0
@@ -223,7 +224,8 @@ class Region:
 class Client:
     """A connection; after hello() a device."""
 
-    def __init__(self, path, uid=None):
+    def __init__(self, path, uid=None, patient=True):
+        """@patient: wait for room in the host's queue of connections."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self.sock.settimeout(DEADLINE)
         self.state = self.line = self.wake = None
@@ -233,13 +235,23 @@ class Client:
             if uid is not None:     # SO_PEERCRED has the effective uid at connect()
                 os.seteuid(uid)
             try:
-                self.sock.connect(path)
+                self._connect(path, patient)
             finally:
                 if uid is not None:
                     os.seteuid(0)
         except OSError:
             self.sock.close()
             raise
+
+    def _connect(self, path, patient):
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                return self.sock.connect(path)
+            except BlockingIOError:
+                if not patient or time.monotonic() > end:
+                    raise
+                time.sleep(0.001)
 
     def close(self):
         for region in self.regions:

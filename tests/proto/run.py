@@ -10,7 +10,7 @@ import sys
 import time
 import unittest
 
-WATCHDOG = 600      # seconds: every wait has a deadline of its own, this is for what nobody thought of
+WATCHDOG = 3000     # seconds: every wait has a deadline of its own, this is for what nobody thought of
 
 
 class Result(unittest.TestResult):

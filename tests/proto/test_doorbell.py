@@ -72,11 +72,11 @@ class Relay(UndisturbedCase):
         self.assertFalse(self.b.woken())    # it is pending already
 
     def test_the_host_asks_for_a_message_when_it_sleeps(self):
-        self.assertEqual(self.a.to_host.armed, 1)
+        eventually(lambda: self.a.to_host.armed == 1, 'the host is about to sleep')
         self.assertTrue(self.a.to_host.set(self.ra.slot))
         self.a.send(RING)
         eventually(lambda: self.b.to_device.is_set(self.rb.slot), 'a doorbell')
-        self.assertEqual(self.a.to_host.armed, 1)
+        eventually(lambda: self.a.to_host.armed == 1, 'the host is about to sleep again')
         self.assertFalse(self.a.to_host.is_set(self.ra.slot))
 
     def test_bits_of_no_region_are_dropped(self):

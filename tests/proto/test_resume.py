@@ -140,7 +140,7 @@ class Device(Client):
 
 class Resume(unittest.TestCase):
     def setUp(self):
-        self.manager = Manager('--set', 'mode=0666', '--set', 'grace=2')
+        self.manager = Manager('--set', 'mode=0666', '--set', 'grace=15')
         os.chmod(self.manager.dir, 0o711)
         self.addCleanup(self.manager.close)
         self.manager.start()

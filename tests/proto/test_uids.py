@@ -21,7 +21,7 @@ import traceback
 
 import ismwire
 from daemon import (DEADLINE, ISMD, LIBC, PR_SET_PDEATHSIG, Daemon, DaemonCase, UndisturbedCase, clean_env, eventually,
-                    needs_root)
+                    needs_root, stand_still)
 from ismwire import (ATTACH, ATTACH_EX, CHUNK, COMMAND, ENOENT, ENOSPC, F_ADD_SEALS, HELLO, MAY_ATTACH, PRIVATE, READ, RING,
                      SEAL_WRITE, WRITE, Client, Closed, Refused, close_all, command, hello_body, message)
 from slowfile import SlowFile
@@ -29,7 +29,7 @@ from slowfile import SlowFile
 RW = READ | WRITE
 ALICE, BOB = 64101, 64102       # nobody in particular: a user needs no name
 DEVICES, REGIONS = 6, 20        # quota of a user
-LOG_LINES = 50                  # that a flood may cause
+LOG_LINES = 50                  # that a flood may cause, and five more in each second that it takes
 
 
 class User:
@@ -309,7 +309,7 @@ class Closing(UsersCase):
         while True:
             step = user.hear()
             if step == 'wait':  # the host: until what is sent has nobody else
-                os.kill(self.daemon.pid, signal.SIGSTOP)
+                stand_still(self.daemon.pid)
                 user.say()
                 user.hear()
                 os.kill(self.daemon.pid, signal.SIGCONT)
@@ -585,22 +585,21 @@ class Exhaustion(UsersCase):
             user.say(True)
             began, ours = time.monotonic(), self.stranger()
             user.hear()
-            in_time = time.monotonic() - began < 4
             try:
                 ours.hello()
                 break
             except Closed:
-                self.assertFalse(in_time, 'it was made to go')
+                self.assertGreaterEqual(time.monotonic() - began, 5, 'it was made to go')
             finally:
                 ours.close()
                 user.say()
         else:
-            self.skipTest('this machine is too slow to make 600 connections in four seconds')
+            self.skipTest('this machine is too slow to make 600 connections in five seconds')
         user.say(False)
         user.end()
 
     def test_memory_and_log(self):
-        began, lines = self.daemon.rss(), self.daemon.log().count('\n')
+        began, lines, start = self.daemon.rss(), self.daemon.log().count('\n'), time.monotonic()
 
         def main(user):
             for i in range(300):    # what is wrong in itself, refused, unknown
@@ -626,7 +625,7 @@ class Exhaustion(UsersCase):
         user.hear()
         user.end()
         self.assertLess(self.daemon.rss() - began, 16 << 20)
-        self.assertLess(self.daemon.log().count('\n') - lines, LOG_LINES)
+        self.assertLess(self.daemon.log().count('\n') - lines, LOG_LINES + 5 * (time.monotonic() - start))
 
     def test_processor(self):
         """Whoever asks without a pause has its turn, and others theirs; and then it is quiet."""

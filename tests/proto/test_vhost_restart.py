@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unittest
 
-from daemon import ISMD, LIBC, PR_SET_PDEATHSIG, clean_env, eventually, needs_seals
+from daemon import ISMD, LIBC, PR_SET_PDEATHSIG, clean_env, eventually, needs_seals, stand_still
 from ismwire import CHUNK, DEADLINE, EVENT_CAME, EVENT_WENT, OK, QUERY, QUERY_DOMAIN, Client
 from test_resume import Manager
 from vhostwire import CONTROL, EVENTS, F_EVENT_IDX, FEATURES, LOST, UPDATE, Machine
@@ -286,11 +286,11 @@ class Restart(unittest.TestCase):
             self.addCleanup(m.close)
             m.connect()
             m.set = m.send
-            os.kill(self.ismd.proc.pid, signal.SIGSTOP)
+            stand_still(self.ismd.proc.pid)
             m.start()
             os.kill(self.ismd.proc.pid, signal.SIGCONT)
             self.assertEqual(m.alloc()[2], CHUNK)
-        os.kill(self.ismd.proc.pid, signal.SIGSTOP)
+        stand_still(self.ismd.proc.pid)
         m.start(bases=[q.next_avail for q in m.queues], events=0)       # it dies before it has seen one of these
         self.ismd.restart()
         self.assertEqual(m.alloc()[2], CHUNK)
