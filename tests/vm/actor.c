@@ -44,7 +44,7 @@
 
 enum { NAMES = 4096, WORDS = 6, RECORD_MAX = 1000 };
 
-static const int64_t wait_ns = INT64_C(20) * 1000000000;
+static const int64_t wait_ns = INT64_C(60) * 1000000000;
 
 static struct named {
 	char name[32];
@@ -96,8 +96,10 @@ static int64_t now(void)
 
 static int do_open(void)
 {
+	/* However long the next daemon takes to start. */
+	struct ism_open_opts opts = { .size = sizeof opts, .restart_ms = 60000 };
 	struct ism_info info = { .size = sizeof info };
-	int r = ism_open(word[2], NULL, &thing(word[1])->dev);
+	int r = ism_open(word[2], &opts, &thing(word[1])->dev);
 
 	if (r == 0)
 		r = ism_query(device(), &info);
@@ -346,8 +348,11 @@ static int do_ring_recv(void)
 	struct ism_ring *ring;
 	uint64_t nr = number(word[2]), sum = 0, got;
 	uint8_t record[RECORD_MAX] = { 0 };
-	int r = ism_ring_attach(region(), ISM_RING_READER, NULL, &ring);
+	int r;
 
+	/* The sender, who is somewhere else, may not have made it yet. */
+	for (int i = 0; (r = ism_ring_attach(region(), ISM_RING_READER, NULL, &ring)) == -EPROTO && i < 6000; i++)
+		usleep(10000);
 	for (uint64_t i = 0; i < nr && r >= 0; i++) {
 		r = (int)ism_ring_read(ring, record, sizeof record, wait_ns);
 		memcpy(&got, record, sizeof got);

@@ -301,7 +301,7 @@ static bool empty_window(uint64_t unused)
 	if (!nothing_at(dev.window_size - 8) || !alloc(1))
 		return false;
 	/* Without KVM, QEMU's processors learn of a change after it has answered. */
-	for (int ms = 0; ms < 1000 && *in_window(last_offset) != 1; ms++) {
+	for (int ms = 0; ms < 30000 && *in_window(last_offset) != 1; ms++) {
 		*in_window(last_offset) = 1;
 		usleep(ms > 0 ? 1000 : 0);
 	}
@@ -311,7 +311,7 @@ static bool empty_window(uint64_t unused)
 		return false;
 	if (!detach(last_token))
 		return false;
-	for (int ms = 0; ms < 1000 && *in_window(last_offset) != 0; ms++)
+	for (int ms = 0; ms < 30000 && *in_window(last_offset) != 0; ms++)
 		usleep(1000);
 	return nothing_at(last_offset) && works();
 }
@@ -331,7 +331,7 @@ static bool notify_nowhere(uint64_t unused)
 			raw_le(dev.request.at, odd[i], 8);
 			raw_offer(&dev, RAW_NOTIFY, &buf, 1);
 			raw_kick(&dev, RAW_NOTIFY);
-			if (raw_used(&dev, RAW_NOTIFY, 5000) != 0)
+			if (raw_used(&dev, RAW_NOTIFY, 30000) != 0)
 				return fail("a doorbell at %" PRIx64 " is not taken", odd[i]);
 		}
 		if (round == 0 && !detach(token))

@@ -18,7 +18,7 @@ import subprocess
 import time
 
 DEBUG = 'ISM_VM_DEBUG' in os.environ      # a kernel that checks itself, and is slow
-DEADLINE = float(os.environ.get('ISM_VM_SECONDS', '300' if DEBUG else '60'))
+DEADLINE = float(os.environ.get('ISM_VM_SECONDS', '300' if DEBUG else '150'))
 ACCEL = os.environ.get('ISM_VM_ACCEL', 'tcg')
 VIRTIO_ID = os.environ.get('ISM_VM_VIRTIO_ID', '38')
 

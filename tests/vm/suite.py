@@ -121,7 +121,6 @@ class T2Sharing(Case):
             token, = w.do('alloc r d 65536')
             r.do('attach r d ' + token)
             w.tell('ring-send r 3000')
-            time.sleep(0.2)
             got = r.do('ring-recv r 3000')
             self.assertEqual(w.answer('ring-send').split(), ['ok', *got])
             self.tearDown()
@@ -220,7 +219,7 @@ class T6Conformance(Case):
         """The same program as for loop and emu; its devices are as many devices of this machine."""
         m = self.rig.driver(self.rig.machine('c', 'old', DEVICES, smp=2, memory='384M'))
         # What its QEMU cannot do, and what takes the listings of a whole domain or thousands of commands.
-        status, text = m.run('ISM_TEST_DEVICES=%d CK_TIMEOUT_MULTIPLIER=8 CK_EXCLUDE_TAGS=novm conformance dev' % DEVICES, 300)
+        status, text = m.run('ISM_TEST_DEVICES=%d CK_TIMEOUT_MULTIPLIER=8 CK_EXCLUDE_TAGS=novm conformance dev' % DEVICES, BUDGET)
         print('   ' + text.strip().splitlines()[-1], flush=True)
         failed = sorted(line.split(':')[4] for line in text.splitlines() if line.count(':') > 5 and line.split(':')[2] in 'FE')
         m.poweroff()
