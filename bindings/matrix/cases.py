@@ -8,7 +8,7 @@ import zlib
 
 from peer import PeerDied, PeerError
 
-MS = 10000  # for what will come
+MS = 30000  # for what will come
 SOON = 50  # for what will not
 MIB = 1 << 20
 NEEDS = {"ring": ["ring"], "hostile_ring": ["ring"], "killed_ring": ["ring"], "measured": ["ring"]}

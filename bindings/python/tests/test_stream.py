@@ -8,6 +8,7 @@ import random
 import struct
 import sys
 import threading
+import time
 
 import ism
 import pytest
@@ -141,8 +142,15 @@ def test_refused(pair):
         region = a.alloc(1)
         ism.connect(b, region.token)
     listener = ism.listen(a)
-    closer = threading.Timer(0.05, listener.close)
-    closer.start()
+    spy = a.attach(listener.token)
+
+    def close_when_dialled():
+        while not any(spy.load(64 + 8 * i) for i in range(1024)):
+            time.sleep(0.001)
+        spy.close()
+        listener.close()
+
+    closer = in_thread(close_when_dialled)
     with pytest.raises(ConnectionRefusedError):
         ism.connect(b, listener.token, timeout=30)
     closer.join()
@@ -217,8 +225,9 @@ def test_only_the_listener_is_let_in(pair, ism_domain):
                 caught.extend(t for i in range(1024) if (t := spy.load(64 + 8 * i)))
 
         thread = in_thread(steal)
-        with pytest.raises(TimeoutError):
-            ism.connect(b, listener.token, timeout=0.1)
+        while not caught:
+            with pytest.raises(TimeoutError):
+                ism.connect(b, listener.token, timeout=0.1)
         thread.join()
         dialling = _link.Dialling(b, listener.token, 65536)
         with pytest.raises(FileNotFoundError):
