@@ -81,12 +81,12 @@ static int use_vector(struct ism_device *dev, struct ism_device *peer)
 	for (int i = 0; i < 3; i++) {
 		r = ism_region_notify(theirs);
 		if (r == 0)
-			r = ism_region_wait(mine, 5000000000);
+			r = ism_region_wait(mine, 30000000000);
 		if (r <= 0)
 			return r < 0 ? r : -ETIMEDOUT;
 	}
 	ism_detach_region(theirs);
-	r = ism_region_wait(mine, 5000000000);	/* it went: nobody rings any more */
+	r = ism_region_wait(mine, 30000000000);	/* it went: nobody rings any more */
 	if (r >= 0 || r == -EPIPE)
 		r = ism_region_clear(mine);
 	ism_detach_region(mine);
@@ -119,7 +119,7 @@ static int use_ring_that_moves(struct ism_region *mine, struct ism_region *their
 	if ((r = ism_ring_attach(theirs, ISM_RING_READER, NULL, &in)) == 0 && (r = ism_ring_fd(out)) >= 0 &&
 	    (r = ism_ring_fd(in)) >= 0)
 		r = ism_region_replace(mine, NULL, &next);
-	for (int i = 0; i < 2000 && r >= 0 && !over; i++) {
+	for (int i = 0; i < 20000 && r >= 0 && !over; i++) {
 		r = pass_records(out, in);
 		over = ism_ring_region(out) != mine && ism_ring_region(in) != theirs;
 	}
