@@ -219,7 +219,7 @@ class T6Conformance(Case):
         """The same program as for loop and emu; its devices are as many devices of this machine."""
         m = self.rig.driver(self.rig.machine('c', 'old', DEVICES, smp=2, memory='384M'))
         # What its QEMU cannot do, and what takes the listings of a whole domain or thousands of commands.
-        status, text = m.run('ISM_TEST_DEVICES=%d CK_TIMEOUT_MULTIPLIER=8 CK_EXCLUDE_TAGS=novm conformance dev' % DEVICES, BUDGET)
+        status, text = m.run('ISM_TEST_DEVICES=%d CK_EXCLUDE_TAGS=novm conformance dev' % DEVICES, BUDGET)
         print('   ' + text.strip().splitlines()[-1], flush=True)
         failed = sorted(line.split(':')[4] for line in text.splitlines() if line.count(':') > 5 and line.split(':')[2] in 'FE')
         m.poweroff()
