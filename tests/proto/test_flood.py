@@ -15,7 +15,7 @@ import traceback
 
 import ismwire
 import test_batch
-from daemon import DaemonCase, LIBC, PR_SET_PDEATHSIG, STRANGER_UID, Pair, UndisturbedCase, eventually, needs_root
+from daemon import DaemonCase, LIBC, PR_SET_PDEATHSIG, Pair, UndisturbedCase, eventually, needs_root
 from ismwire import (ALLOC, ATTACH, CHUNK, COMMAND, DETACH, ENOMEM, EVENT_HEAD, EVENT_VECTOR, GRANT_DEFAULT, HELLO,
                      LINE_SIZE, LIST, OK, QUERY, QUERY_DEVICES, QUERY_REGIONS, READ, RING, SLOTS, WRITE, Client, Closed,
                      Refused, close_all, command, hello_body, message)
@@ -354,7 +354,8 @@ class Scribblers(FloodCase):
 class Unread(DaemonCase):
     """The kernel limits the descriptors in flight of a user, here the host's."""
 
-    daemon_options = {'nofile': 64, 'uid': STRANGER_UID}
+    # Nobody's else: all processes of a user count, also those of another run of the tests.
+    daemon_options = {'nofile': 64, 'uid': 64200 + os.getpid() % 1000}
 
     def test_descriptors_of_others_in_flight(self):
         pair = Pair(self.daemon)
