@@ -456,6 +456,55 @@ START_TEST(a_keeper_that_is_killed_is_replaced)
 }
 END_TEST
 
+struct maker {
+	struct ism_device *dev;
+	_Atomic unsigned int made;
+	_Atomic bool stop;
+	long result;
+};
+
+static void *maker_main(void *arg)
+{
+	struct ism_region *region;
+	struct maker *m = arg;
+
+	while (!m->stop && (m->result = ism_alloc_region(m->dev, 1, NULL, &region)) == 0) {
+		ism_detach_region(region);
+		m->made++;
+	}
+	return NULL;
+}
+
+/* As long as that takes: a busy machine does not let it run for seconds, and no region is refused for that. */
+START_TEST(a_keeper_that_is_slow_is_waited_for)
+{
+	pid_t ismd = harness_ismd_kept("d", NULL), keeper = keeper_of(0);
+	double end = harness_now() + 60, since = harness_now();
+	struct maker m = { .result = 0 };
+	unsigned int seen = 0;
+	pthread_t thread;
+
+	ck_assert_int_gt(keeper, 0);
+	ok(ism_open(harness_uri("d"), NULL, &m.dev));
+	kill(keeper, SIGSTOP);
+	pthread_create(&thread, NULL, maker_main, &m);
+	/* Its socket is full when nothing more is made; that is to last for a while. */
+	for (; m.result == 0 && harness_now() < since + 1.5 && harness_now() < end; harness_pause()) {
+		if (m.made != seen)
+			since = harness_now();
+		seen = m.made;
+	}
+	kill(keeper, SIGCONT);
+	ck_assert(harness_now() < end);
+	eventually(m.made > seen + 100 || m.result != 0, 30);
+	m.stop = true;
+	pthread_join(thread, NULL);
+	ck_assert_msg(m.result == 0, "%ld after %u", m.result, m.made);
+	ism_close(m.dev);
+	harness_ismd_stop(ismd);
+}
+END_TEST
+
 START_TEST(without_daemon_and_keeper_it_is_over)
 {
 	pid_t ismd = harness_ismd_kept("d", NULL), keeper = keeper_of(0);
@@ -581,6 +630,7 @@ Suite *restart_suite(void)
 	tcase_add_test(tc, who_polls_comes_back_too);
 	tcase_add_test(tc, nobody_takes_the_seat_meanwhile);
 	tcase_add_test(tc, a_keeper_that_is_killed_is_replaced);
+	tcase_add_test(tc, a_keeper_that_is_slow_is_waited_for);
 	tcase_add_test(tc, without_daemon_and_keeper_it_is_over);
 	tcase_add_test(tc, a_keeper_does_not_wait_for_ever);
 	tcase_add_test(tc, who_never_returns_is_detached_in_the_end);
