@@ -161,7 +161,7 @@ static void print_shell(const struct qemu *q, const char *socket_path, bool is_s
 		printf("modprobe virtio_ism virtio_id=%s\n", virtio_id);
 }
 
-static void print_xml_arg(const char *text)
+static void print_xml_arg(const char *text, const char *more)
 {
 	fputs("    <qemu:arg value='", stdout);
 	for (; *text != '\0'; text++) {
@@ -179,17 +179,24 @@ static void print_xml_arg(const char *text)
 			putchar(*text);
 		}
 	}
-	puts("'/>");
+	printf("%s'/>\n", more);
 }
 
-/* What belongs into a domain of libvirt; it has an emulator, memory and disks of its own. */
-static void print_libvirt(void)
+/*
+ * What belongs into a domain of libvirt; it has an emulator, memory and disks of its own.
+ * libvirt does not see which slot an argument takes, and gives out the first ones
+ * itself.  Without <acpi/> libvirt 9.0 says -no-acpi, which QEMU 9 has no more.
+ */
+static void print_libvirt(const struct qemu *q)
 {
-	puts("<!-- Into <domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>: -->\n"
-	     "  <memoryBacking>\n    <source type='memfd'/>\n    <access mode='shared'/>\n  </memoryBacking>\n"
+	bool kvm = accel == NULL ? q->kvm : strcmp(accel, "kvm") == 0;
+
+	printf("<!-- Into <domain type='%s' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>,\n"
+	       "     with <type machine='q35'> and <features><acpi/></features>: -->\n", kvm ? "kvm" : "qemu");
+	puts("  <memoryBacking>\n    <source type='memfd'/>\n    <access mode='shared'/>\n  </memoryBacking>\n"
 	     "  <qemu:commandline>");
 	for (int i = first_device_arg; i < first_device_arg + 4; i++)
-		print_xml_arg(args[i].text);
+		print_xml_arg(args[i].text, i == first_device_arg + 3 ? ",bus=pcie.0,addr=0x10" : "");
 	puts("  </qemu:commandline>");
 }
 
@@ -231,7 +238,7 @@ static int run(int nr, char **operand)
 	if (json_wanted)
 		print_json(&q, socket_path, err == 0);
 	else if (libvirt)
-		print_libvirt();
+		print_libvirt(&q);
 	else
 		print_shell(&q, socket_path, err == 0);
 	fflush(stdout);
