@@ -143,9 +143,10 @@ tier_check() {
 check_share_in() { # directory, [list]
     make -s -C "$1" list-tests ${2+TESTS="$2"} >"$1/tests.all" || { verdict 1 "$1/list-tests" && return; }
     awk -v seed="$seed" -v share="$share" 'BEGIN { srand(seed) }
-        { t[NR] = $0 }
+        { at[NR] = NR; t[NR] = $0 }
         END { for (left = NR; left > NR - NR * share / 100; left--) {
-                  i = 1 + int(rand() * left); print t[i]; t[i] = t[left] } }' "$1/tests.all" >"$1/tests.now"
+                  i = 1 + int(rand() * left); taken[at[i]] = 1; at[i] = at[left] }
+              for (i = 1; i <= NR; i++) if (i in taken) print t[i] }' "$1/tests.all" >"$1/tests.now"
     [ "$share" = 100 ] || say "$1: $(grep -c . "$1/tests.now") of $(grep -c . "$1/tests.all") test programs"
     check_in "$1" TESTS="$(tr '\n' ' ' <"$1/tests.now")"
 }
