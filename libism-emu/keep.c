@@ -26,8 +26,8 @@ enum {
 	STORE_NAMES = 128 * 1024 - 1024,
 };
 
-static const int64_t SEND_WITHIN = 5000000000, SEND_TURN = 100000000, TAKE_WITHIN = 10000000000, BARRIER_WITHIN = 5000000000,
-		     PAUSE = 1000000;
+static const int64_t SEND_WITHIN = 5000000000, SEND_TURN = 100000000, PAUSE = 1000000;
+static const int64_t TAKE_WITHIN = 10000000000, BARRIER_WITHIN = 5000000000;
 
 int keep_path(const char *domain, char *buf, size_t size)
 {
@@ -129,21 +129,27 @@ int keep_passed(struct kept **ret)
 
 /* ------------------------------------------------------------------ messages */
 
-/* The keeper has so much time, and so many turns of ours: when nobody runs for a while, that is not its fault. */
+/*
+ * The keeper has so much time, and as much of ours in turns: when nobody runs for a
+ * while, that is not its fault.  But the domain stands still meanwhile, so once it was
+ * too much, nothing is waited for until it takes something again.
+ */
 static int send_text(struct keep *k, const char *text, const int *fds, size_t nr)
 {
-	int64_t deadline = ismi_deadline(SEND_WITHIN), turns = SEND_WITHIN / SEND_TURN;
+	int64_t patience = k->late ? 0 : SEND_WITHIN, deadline = ismi_deadline(patience);
 	int r;
 
 	while ((r = ismi_wire_send(k->fd, (const uint8_t *)text, strlen(text), fds, nr)) == -EAGAIN ||
 	       r == -ETOOMANYREFS) {
-		if (turns-- <= 0 && ismi_time_left(deadline) == 0)
-			return r;
+		if (patience <= 0 && ismi_time_left(deadline) == 0)
+			break;
+		patience -= r == -EAGAIN ? SEND_TURN : PAUSE;
 		if (r == -EAGAIN)
 			ismi_sys_poll(k->fd, POLLOUT, SEND_TURN);
 		else
 			ismi_sleep_ns(PAUSE);	/* it has to read what it was given before */
 	}
+	k->late = r == -EAGAIN || r == -ETOOMANYREFS;
 	return r;
 }
 
@@ -396,6 +402,7 @@ int keep_again(struct keep *k)
 {
 	ismi_sys_close(k->fd);
 	k->fd = -1;
+	k->late = false;
 	return reach_and_take(k);	/* nothing; or it was not dead, and gives what it is to be given again */
 }
 

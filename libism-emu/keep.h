@@ -38,7 +38,8 @@ struct kept {
 
 struct keep {
 	enum keep_kind kind;
-	int fd;				/* the connection; of a store: not connected */
+	int fd;				/* the connection */
+	bool late;			/* waited for in vain: not again, until it takes something */
 	char path[KEEP_PATH_MAX];	/* the domain's; the keeper listens behind it */
 	unsigned int grace_s;
 	struct ismi_log log;

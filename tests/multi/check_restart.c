@@ -460,18 +460,20 @@ struct maker {
 	struct ism_device *dev;
 	_Atomic unsigned int made;
 	_Atomic bool stop;
-	long result;
+	_Atomic long result;
 };
 
 static void *maker_main(void *arg)
 {
 	struct ism_region *region;
 	struct maker *m = arg;
+	long r = 0;
 
-	while (!m->stop && (m->result = ism_alloc_region(m->dev, 1, NULL, &region)) == 0) {
+	while (!m->stop && (r = ism_alloc_region(m->dev, 1, NULL, &region)) == 0) {
 		ism_detach_region(region);
 		m->made++;
 	}
+	m->result = r;
 	return NULL;
 }
 
@@ -489,7 +491,7 @@ START_TEST(a_keeper_that_is_slow_is_waited_for)
 	kill(keeper, SIGSTOP);
 	pthread_create(&thread, NULL, maker_main, &m);
 	/* Its socket is full when nothing more is made; that is to last for a while. */
-	for (; m.result == 0 && harness_now() < since + 1.5 && harness_now() < end; harness_pause()) {
+	for (; m.result == 0 && harness_now() < since + 1.2 && harness_now() < end; harness_pause()) {
 		if (m.made != seen)
 			since = harness_now();
 		seen = m.made;
@@ -501,6 +503,35 @@ START_TEST(a_keeper_that_is_slow_is_waited_for)
 	pthread_join(thread, NULL);
 	ck_assert_msg(m.result == 0, "%ld after %u", m.result, m.made);
 	ism_close(m.dev);
+	harness_ismd_stop(ismd);
+}
+END_TEST
+
+/* It is waited for in vain once, not for each region of whoever goes: the others are served. */
+START_TEST(a_keeper_that_stands_still_holds_nobody_up)
+{
+	pid_t ismd = harness_ismd_kept("d", NULL), keeper = keeper_of(0);
+	struct ism_region *region, *theirs;
+	struct maker m = { .result = 0 };
+	double end = harness_now() + 120;
+	struct ism_device *goes, *stays;
+
+	ok(ism_open(harness_uri("d"), NULL, &goes));
+	ok(ism_open(harness_uri("d"), NULL, &stays));
+	ok(ism_open(harness_uri("d"), NULL, &m.dev));
+	for (int i = 0; i < 16; i++)
+		ok(ism_alloc_region(goes, 1, NULL, &region));
+	ok(ism_alloc_region(stays, 1, NULL, &theirs));
+	kill(keeper, SIGSTOP);
+	maker_main(&m);
+	ck_assert(harness_now() < end);
+	ck_assert_int_eq(m.result, -ENOMEM);
+	ism_close(goes);
+	ck_assert_int_eq(ok(ism_region_peers(theirs, NULL, 0)), 0);
+	kill(keeper, SIGCONT);
+	eventually(ism_alloc_region(m.dev, 1, NULL, &region) == 0, 30);
+	ism_close(m.dev);
+	ism_close(stays);
 	harness_ismd_stop(ismd);
 }
 END_TEST
@@ -631,6 +662,7 @@ Suite *restart_suite(void)
 	tcase_add_test(tc, nobody_takes_the_seat_meanwhile);
 	tcase_add_test(tc, a_keeper_that_is_killed_is_replaced);
 	tcase_add_test(tc, a_keeper_that_is_slow_is_waited_for);
+	tcase_add_test(tc, a_keeper_that_stands_still_holds_nobody_up);
 	tcase_add_test(tc, without_daemon_and_keeper_it_is_over);
 	tcase_add_test(tc, a_keeper_does_not_wait_for_ever);
 	tcase_add_test(tc, who_never_returns_is_detached_in_the_end);

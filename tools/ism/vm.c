@@ -192,7 +192,7 @@ static void print_libvirt(const struct qemu *q)
 	bool kvm = accel == NULL ? q->kvm : strcmp(accel, "kvm") == 0;
 
 	printf("<!-- Into <domain type='%s' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>,\n"
-	       "     with <type machine='q35'> and <features><acpi/></features>: -->\n", kvm ? "kvm" : "qemu");
+	       "     with <type machine='%s'> and <features><acpi/></features>: -->\n", kvm ? "kvm" : "qemu", q->machine);
 	puts("  <memoryBacking>\n    <source type='memfd'/>\n    <access mode='shared'/>\n  </memoryBacking>\n"
 	     "  <qemu:commandline>");
 	for (int i = first_device_arg; i < first_device_arg + 4; i++)
