@@ -2,7 +2,7 @@
 /*
  * Copyright (c) 2026 the libism authors
  *
- * daemon.c - what any daemon does with its surroundings.
+ * daemon.c - what ismd does with its surroundings, as any daemon.
  */
 #include "daemon.h"
 

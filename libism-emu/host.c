@@ -6,10 +6,11 @@
  */
 #include "host.h"
 
+#include "seat.h"
+
 #include "base/atomics.h"
 #include "base/sys.h"
 
-#include <bsd/string.h>
 #include <errno.h>
 #include <ism.h>
 #include <signal.h>

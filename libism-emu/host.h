@@ -7,7 +7,6 @@
 #ifndef HOST_H
 #define HOST_H
 
-#include "seat.h"
 #include "server.h"
 
 struct host;

@@ -6,8 +6,9 @@
  */
 #include "conf.h"
 #include "daemon.h"
-#include "host.h"
 #include "machines.h"
+#include "seat.h"
+#include "server.h"
 
 #include "base/clock.h"
 #include "base/sys.h"

@@ -11,7 +11,6 @@
 #include "persist.h"
 
 #include <sodium.h>
-#include <unistd.h>
 
 enum { FDS_MAX = ISMI_HELLO_FDS + 1 };
 

@@ -13,6 +13,7 @@
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 
 int ismi_sys_socket(int type)
 {

@@ -47,8 +47,10 @@ void ismi_sys_close(int fd);
 void ismi_sys_close_slowly(int fd);
 ssize_t ismi_sys_read(int fd, void *buf, size_t len);
 ssize_t ismi_sys_write(int fd, const void *buf, size_t len);
-/* What is in a pipe, at most @len bytes, into a socket: moved, whatever becomes of us meanwhile.  Does not
- * block: -EAGAIN. */
+/*
+ * What is in a pipe, at most @len bytes, into a socket: moved, whatever becomes of us
+ * meanwhile.  Does not block: -EAGAIN.
+ */
 ssize_t ismi_sys_splice(int from, int to, size_t len);
 int ismi_sys_dup(int fd);
 int ismi_sys_ioctl(int fd, unsigned long request, void *arg);
@@ -119,8 +121,10 @@ void ismi_sys_shutdown(int fd);
 int ismi_sys_peercred(int fd, struct ucred *ret);
 /* Bytes sent that the other end has not read yet. */
 int ismi_sys_unread(int fd);
-/* About how many bytes may wait in a socket of ours for an end that does not read them: the kernel's memory
- * is ours. */
+/*
+ * About how many bytes may wait in a socket of ours for an end that does not read
+ * them: the kernel's memory is ours.
+ */
 void ismi_sys_limit_unread(int fd, int bytes);
 /* Neither blocks: -EAGAIN. */
 ssize_t ismi_sys_sendmsg(int fd, const struct msghdr *msg, int flags);

@@ -8,6 +8,7 @@
 #include "emu/reaper.h"
 #include "host.h"
 #include "internal.h"
+#include "seat.h"
 
 #include <errno.h>
 #include <ism-emu.h>

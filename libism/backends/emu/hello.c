@@ -9,6 +9,7 @@
 
 #include "base/spec.h"
 #include "host.h"
+#include "seat.h"
 #include "store.h"
 
 #include <bsd/string.h>
